@@ -1,0 +1,72 @@
+"""What the benchmarks share: the Home Depot training texts, CPU time of steps, results as files."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from motherlode.recipe import Recipe
+from motherlode.stages.run import run
+from motherlode.stages.shop_texts import ShopTexts
+from motherlode.workspace import Workspace
+
+HERE = Path(__file__).parent
+RUNS = HERE / "runs"  # workspaces: not committed
+RESULTS = HERE / "results"
+
+
+def home_depot(**settings: Any) -> tuple[Workspace, Recipe]:
+    """A workspace with Home Depot's tables and strict split by query."""
+    recipe = Recipe.load(
+        overrides=["data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07"]
+        + [f"{key}={value}" for key, value in settings.items()]
+    )
+    return run(recipe, RUNS / "homedepot", ("split",)), recipe
+
+
+def training_pairs(workspace: Workspace, recipe: Recipe) -> tuple[list[str], list[str], Any]:
+    """Query texts, item texts and judged training pairs (row numbers) of a workspace."""
+    shop = ShopTexts(workspace, recipe)
+    return shop.queries["text"].to_list(), shop.texts(), shop.pairs("train")
+
+
+class StepClock:
+    """CPU seconds of this process between successive marks: one mark a step, the first step is warm-up."""
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def mark(self) -> None:
+        self.marks.append(time.process_time())
+
+    def seconds(self, warm_up: int = 1) -> float:
+        return self.marks[-1] - self.marks[warm_up]
+
+    def steps(self, warm_up: int = 1) -> int:
+        return len(self.marks) - 1 - warm_up
+
+
+def write(name: str, found: dict[str, Any]) -> None:
+    """Save a result with the command and the machine that made it."""
+    machine = f"{platform.machine()}, {_processor()}, Python {platform.python_version()}"
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    RESULTS.mkdir(exist_ok=True)
+    record = {"command": command, "machine": machine, "commit": commit, **found}
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(record, indent=2))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

@@ -1,0 +1,231 @@
+"""The command line: one verb a stage, each a thin call of a Python function."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from motherlode.errors import MotherlodeError
+
+app = typer.Typer(
+    name="motherlode",
+    help="Graded-relevance retrieval for commerce: mine, assay, refine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SettingsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A recipe file, settings, or both. Without any, the workspace's own recipe.",
+        show_default=False,
+    ),
+]
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the run's artefacts.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+DEFAULT_WORKSPACE = Path("runs/default")
+WROTE = {
+    "data": ("tables/", "look at them with `motherlode check`"),
+    "check": ("check.json", "train with `motherlode fit`"),
+    "split": ("split.parquet", "train with `motherlode fit`"),
+    "fit": ("fit/best/", "measure it with `motherlode evaluate`"),
+    "evaluate": ("evaluate/metrics.json", "see it with `motherlode report`, search with `motherlode index`"),
+    "index": ("index/", "try it with `motherlode search 'your words'`"),
+    "report": ("report.html", "open it in a browser"),
+    "run": ("report.html", "open it in a browser, or `motherlode search 'your words'`"),
+}
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from motherlode import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def data(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Bring a data set or a folder of tables into the workspace."""
+    made = _stages("data", settings, workspace, as_json)
+    if not as_json:
+        source = made.facts("data")["source"]
+        typer.echo(f"{source.get('title', source.get('name', 'your tables'))}. Licence: {source.get('licence', 'not stated')}.")
+
+
+@app.command()
+def check(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Report what the tables hold and what is wrong with them."""
+    made = _stages("check", settings, workspace, as_json)
+    if not as_json:
+        from rich.console import Console
+
+        from motherlode.atomic import read_json
+        from motherlode.tables.check import CheckReport
+
+        CheckReport.from_dict(read_json(made / "check.json")).print(Console())
+
+
+@app.command()
+def split(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Divide the judgements into train, validation and test."""
+    _stages("split", settings, workspace, as_json)
+
+
+@app.command()
+def fit(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Train the two-tower encoder on graded groups (Stage 1)."""
+    _stages("fit", settings, workspace, as_json)
+
+
+@app.command()
+def evaluate(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Measure it beside BM25, the untouched encoder and their best blends."""
+    made = _stages("evaluate", settings, workspace, as_json)
+    if not as_json:
+        print_metrics(made / "evaluate/metrics.json")
+
+
+@app.command()
+def index(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Build the index that `search` reads."""
+    _stages("index", settings, workspace, as_json)
+
+
+@app.command()
+def report(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Write report.html."""
+    _stages("report", settings, workspace, as_json)
+
+
+@app.command()
+def run(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """All stages in order; what is fresh is skipped, what was killed goes on."""
+    made = _stages("run", settings, workspace, as_json)
+    if not as_json:
+        print_metrics(made / "evaluate/metrics.json")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What a customer would type.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results.")] = 10,
+    mode: Annotated[str, typer.Option(help="hybrid, dense or lexical.")] = "hybrid",
+    as_json: JsonOption = False,
+) -> None:
+    """Search the workspace's index."""
+    from dataclasses import asdict
+
+    from motherlode.index.store import Index
+
+    hits = Index.open(workspace / "index").search(query, k=k, mode=mode)
+    if as_json:
+        typer.echo(json.dumps({"query": query, "hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+        return
+    for hit in hits:
+        typer.echo(f"{hit.rank:>3}  {hit.score:.3f}  {hit.title}  [{hit.item_id}]")
+    if not hits:
+        typer.echo("Nothing found.")
+
+
+@app.command()
+def status(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """What is there, what is stale and why."""
+    from dataclasses import asdict
+
+    from motherlode.stages.run import status as stages_status
+    from motherlode.workspace import Workspace
+
+    place = Workspace(workspace)
+    standings = stages_status(place, _recipe(settings, workspace) if settings else place.recipe())
+    if as_json:
+        typer.echo(json.dumps({"workspace": str(workspace), "stages": [asdict(s) for s in standings]}))
+        return
+    for standing in standings:
+        took = f"{standing.seconds:8.1f} s" if standing.seconds is not None else " " * 10
+        typer.echo(f"{standing.name:<9} {standing.state:<8}{took}  {standing.why}")
+
+
+def main() -> None:
+    """Entry point: expected errors are one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except MotherlodeError as error:
+        print(f"motherlode: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("motherlode: stopped; the same command goes on where it was.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _recipe(settings: list[str] | None, workspace: Path) -> Any:
+    """The recipe named on the command line, else the workspace's, with overrides on top."""
+    from motherlode.recipe import Recipe
+
+    words = settings or []
+    files = [word for word in words if "=" not in word]
+    if len(files) > 1:
+        raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
+    saved = workspace / "recipe.yaml"
+    anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
+    path = files[0] if files else saved if saved.exists() and not anew else None
+    return Recipe.load(path, [word for word in words if "=" in word])
+
+
+def _stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
+    """Run a verb's stage and what it needs; say what was written and what comes next."""
+    from motherlode.stages.run import ORDER
+    from motherlode.stages.run import run as run_stages
+
+    def tell(name: str, what: str, seconds: float) -> None:
+        line = {"fresh": "is up to date", "begins": "...", "done": f"done in {seconds:.1f} s"}[what]
+        print(f"{name:<9} {line}", file=sys.stderr)
+
+    recipe = _recipe(settings, folder)
+    made = run_stages(recipe, folder, ORDER if verb == "run" else (verb,), tell)
+    wrote, then = WROTE[verb]
+    if as_json:
+        records = {name: made.record(name) for name in ORDER if made.record(name)}
+        typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
+    else:
+        typer.echo(f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}.")
+    return made
+
+
+def print_metrics(path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from motherlode.atomic import read_json
+
+    metrics = read_json(path)
+    names = ("ndcg@10", "recall@100")
+    grades = ", ".join(f"{gain:g}" for gain in reversed(metrics["gains"]))
+    table = Table(
+        title=f"{metrics['queries']:,} test queries, {metrics['items']:,} items; gains {grades} for grades 2, 1, 0",
+        title_justify="left",
+    )
+    table.add_column("system")
+    for name in (*names, "AUC 2 v 0", "vs untouched NDCG@10 [95 %]"):
+        table.add_column(name, justify="right")
+    for system, found in metrics["systems"].items():
+        delta = metrics["deltas"].get(system, {}).get("ndcg@10")
+        change = "" if not delta or delta["relative"] is None else (
+            f"{delta['relative']:+.1%} [{delta['relative_low']:+.1%}, {delta['relative_high']:+.1%}]"
+        )
+        auc = found["separation"]["auc_2_0"]["pooled"]
+        table.add_row(
+            system, *(f"{found['catalogue'][name]['mean']:.3f}" for name in names), f"{auc:.3f}" if auc else "-", change
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

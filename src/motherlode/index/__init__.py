@@ -1,0 +1,1 @@
+"""Dense and lexical retrieval, blending, and the store that holds them."""

@@ -1,0 +1,199 @@
+"""What a run is: one small typed file. Unknown keys are errors; a preset is the one dial."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from motherlode.atomic import write_text
+from motherlode.errors import MissingError, SettingError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Strict):
+    """Which tables, and how a user's own columns and grades map onto ours."""
+
+    source: str = Field("shop", description="a data set's name, or a folder of tables")
+    root: str | None = Field(None, description="where raw data sets lie; default: MOTHERLODE_DATA")
+    strict: bool = Field(True, description="refuse bad rows (false: set them aside in a rejects file)")
+    columns: dict[str, str] = Field({}, description="your column name -> ours")
+    grade_labels: dict[str, int] | None = Field(None, description="label -> grade 0, 1, 2")
+    grade_cuts: tuple[float, float] | None = Field(None, description="from these values up: grade 1, grade 2")
+    separator: str = Field(" > ", description="between the levels of a taxonomy given as text")
+    items: int = Field(2_000, ge=100, description="size of the generated shop")
+
+
+class Split(Strict):
+    """Shares of queries; `unseen` is the share of test queries with no pair in training."""
+
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    unseen: float = Field(0.3, ge=0, le=1)
+    folds: int | None = Field(None, ge=2, description="cross-validate: hash-stable folds over queries")
+    fold: int = Field(0, ge=0, description="which fold is the test")
+
+
+class Text(Strict):
+    levels: Literal[0, 2, 4] = Field(2, description="taxonomy levels in the item text")
+
+
+class Encoder(Strict):
+    base: str = Field("static", description="static, minilm, or a sentence-transformers folder or name")
+    dim: int | None = Field(None, ge=8, description="width of the vectors; none keeps the backbone's")
+    untied: bool = Field(False, description="a backbone of its own for each tower")
+    max_tokens: int = Field(64, ge=8)
+
+
+class Fit(Strict):
+    """Stage 1. Learning rates and sizes are ours; the paper gives none."""
+
+    epochs: int = Field(5, ge=1)
+    groups: int = Field(128, ge=1, description="graded groups a step")
+    lr: float = Field(3e-3, gt=0, description="learning rate of the backbone")
+    head_lr: float = Field(1e-3, gt=0, description="learning rate of the heads and the temperature")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    patience: int = Field(3, ge=1, description="validations without a gain before stopping")
+    validations_per_epoch: int = Field(1, ge=1)
+    validation_items: int = Field(5_000, ge=0, description="catalogue items beside the judged ones in validation")
+    temperature: float = Field(0.05, gt=0, description="start of the learnable temperature")
+    reduction: Literal["sum", "mean"] = "sum"
+    unrelated: Literal["none", "random", "in_batch", "both"] = Field(
+        "in_batch", description="whose items join an instance as grade 0; none is the paper as printed"
+    )
+    random_items: int = Field(1_024, ge=0, description="random items a step, where unrelated asks for them")
+    suspect_margin: float | None = Field(
+        0.1, description="leave out an assumed negative that beats the best known positive by this"
+    )
+    grade_2: int = Field(4, ge=0, description="most items of grade 2 in a group")
+    grade_1: int = Field(4, ge=0, description="most items of grade 1 in a group")
+    grade_0: int = Field(8, ge=0, description="most items of grade 0 in a group")
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Evaluate(Strict):
+    gains: Literal["linear", "exponential"] = Field("linear", description="1/0.5/0, or 2^grade - 1")
+    resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
+    depth: int = Field(200, ge=100, description="candidates of each leg that a blend sees")
+
+
+class Recipe(Strict):
+    """A run. `Recipe.load(file, overrides)` reads one; `recipe.save(path)` writes the resolved one."""
+
+    preset: Literal["tiny", "small", "base"] = "tiny"
+    seed: int = Field(0, ge=0)
+    data: Data = Data()
+    split: Split = Split()
+    text: Text = Text()
+    encoder: Encoder = Encoder()
+    fit: Fit = Fit()
+    evaluate: Evaluate = Evaluate()
+
+    @classmethod
+    def load(cls, path: Path | str | None = None, overrides: Sequence[str] = ()) -> "Recipe":
+        """Preset, then file, then `key=value` overrides, the later winning.
+
+        Raises:
+            MissingError: the file is not there.
+            SettingError: the file is no YAML mapping, or a key or a value is not known.
+        """
+        given: dict[str, Any] = {}
+        if path is not None:
+            given = _read(Path(path))
+        for override in overrides:
+            _set(given, override)
+        preset = given.get("preset", "tiny")
+        if preset not in PRESETS:
+            raise SettingError(f"preset={preset} is unknown: choose {', '.join(PRESETS)}.")
+        where = f"{path}: " if path else ""
+        try:
+            return cls.model_validate(_merge(PRESETS[preset], given))
+        except ValidationError as error:
+            raise SettingError(where + _explain(error)) from None
+
+    def save(self, path: Path | str) -> None:
+        """Write the resolved recipe as YAML."""
+        write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # a token table: trains in seconds, encodes thousands of texts a second
+    "tiny": {"encoder": {"base": "static"}},
+    # a small transformer, wholly fine-tuned: minutes to an hour on a laptop
+    "small": {
+        "encoder": {"base": "minilm"},
+        "fit": {"epochs": 3, "groups": 64, "lr": 1e-4},
+    },
+    # the paper's likely backbone, its name on the hub; wants a GPU or patience
+    "base": {
+        "encoder": {"base": "intfloat/multilingual-e5-small"},
+        "fit": {"epochs": 3, "groups": 128, "lr": 5e-5},
+    },
+}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingError(f"There is no recipe at {path}: give a YAML file, or settings as key=value.")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SettingError(f"{path} must hold a mapping of settings, such as 'preset: tiny'.")
+    return value
+
+
+def _set(settings: dict[str, Any], override: str) -> None:
+    """Put `a.b=value` into nested settings; the value is read as YAML, so 1e-4, true and [1, 2] mean what they say."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SettingError(f"'{override}' is no override: write it as key=value, such as fit.epochs=2.")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        inner = settings.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise SettingError(f"'{override}': {parent} is a single value, it has no settings inside.")
+        settings = inner
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        try:  # YAML 1.1 reads 1e-4 as text
+            value = float(value)
+        except ValueError:
+            pass
+    settings[last] = value
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence with the key and what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: Any = Recipe
+        for part in first["loc"][:-1]:
+            model = model.model_fields[part].annotation
+        names = ", ".join(model.model_fields)
+        sentence = f"{key} is no setting; known here: {names}."
+    else:
+        sentence = f"{key}={first['input']!r} cannot be: {first['msg']}."
+    rest = len(error.errors()) - 1
+    return sentence + (f" ({rest} more)" if rest else "")

@@ -1,0 +1,40 @@
+"""Stage `report`: one self-contained HTML page on what was trained and what it is worth."""
+
+from typing import Any
+
+from motherlode.recipe import Recipe
+from motherlode.workspace import Stage, Workspace
+
+
+def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
+    from motherlode import __version__
+    from motherlode.report.page import write
+    from motherlode.stages.evaluate import BLENDS, LEXICAL, TRAINED, UNTOUCHED
+
+    data, fit, split = (workspace.facts(stage) for stage in ("data", "fit", "split"))
+    source = data["source"]
+    write(
+        workspace / "evaluate",
+        workspace / "report.html",
+        title=f"{source.get('title', source.get('name', recipe.data.source))}: graded retrieval",
+        facts={
+            "dataset": source.get("title", source.get("name", recipe.data.source)),
+            "simulated": bool(source.get("simulated", False)),
+            "licence": source.get("licence", "not stated"),
+            "encoder": recipe.encoder.base,
+            "training groups": fit["groups"],
+            "training pairs": fit["pairs"],
+            "test queries": split["test"]["queries"],
+            "best step": f"{fit['best_step']} of {fit['steps']}",
+            "seed": recipe.seed,
+            "weights": fit["weights"],
+            "tables": data["tables"],
+            "motherlode": __version__,
+        },
+        fit_log=workspace / "fit/metrics.jsonl",
+        systems={"before": UNTOUCHED, "after": TRAINED, "lexical": LEXICAL, "blend": BLENDS[TRAINED]},
+    )
+    return {}
+
+
+STAGE = Stage("report", ("evaluate",), lambda recipe: {}, work, ("report.html",))
