@@ -21,7 +21,7 @@ def pairs(*named):
     return [{"name": name, "value": value} for name, value in named]
 
 
-# --- published layouts ---------------------------------------------------------------------------------------
+# --- published layouts --------------------
 
 
 def test_esci_official(tmp_path):
@@ -83,7 +83,7 @@ WANDS = {
         "overallwidth : 64.7|dswoodtone : light : oak|broken\t15.0\t4.5\t15.0\n"
         "1\tslow cooker\tSlow Cookers\t\t\t\t\t\t\n"
     ),
-    "query.csv": "query_id\tquery\tquery_class\n0\tsalon chair\tMassage Chairs\n1\tsmart coffee table\tTables\n",
+    "query.csv": "query_id\tquery\tquery_class\n0\tsalon chair\tMassage Chairs\n1\tcoffee table\tTables\n",
     "label.csv": "id\tquery_id\tproduct_id\tlabel\n0\t0\t0\tExact\n1\t0\t1\tIrrelevant\n2\t1\t0\tPartial\n",
 }
 
@@ -164,7 +164,7 @@ def test_movielens_official(tmp_path):
     assert rows(tables, "interactions", "user_id", "item_id") == [("196", "1")]
 
 
-# --- finding, fetching, refusing -----------------------------------------------------------------------------
+# --- finding, fetching, refusing --------------------
 
 
 def test_missing_files_are_named_with_publisher_and_licence(tmp_path):
@@ -226,7 +226,7 @@ def test_the_generated_shop_is_a_data_set(tmp_path):
     assert check_tables(tmp_path / "out").counts == {}
 
 
-# --- the real folders ----------------------------------------------------------------------------------------
+# --- the real folders --------------------
 
 REAL = {
     "esci": {"catalogue": 6764, "queries": 150, "judgements": 6678},

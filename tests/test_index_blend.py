@@ -11,13 +11,14 @@ from motherlode.index.candidates import Candidates, best
 
 @st.composite
 def legs(draw):
-    """Two legs of lists over a dozen items, some empty or constant, with scores that tie and that are negative."""
+    """Two legs of lists over a dozen items: empty, constant, tied and negative ones among them."""
     queries = draw(st.integers(1, 3))
 
     def leg():
         width = draw(st.integers(1, 6))
         lists = [
-            draw(st.dictionaries(st.integers(0, 11), st.integers(-4, 4), max_size=width)) for _ in range(queries)
+            draw(st.dictionaries(st.integers(0, 11), st.integers(-4, 4), max_size=width))
+            for _ in range(queries)
         ]
         rows = np.full((queries, width), -1)
         scores = np.zeros((queries, width))
@@ -80,7 +81,7 @@ def test_pairs_score_as_in_the_list(pair, alpha):
             rows.append((number, row))
             for leg, scores in zip(pair, own, strict=True):
                 held = dict(list(lists(leg))[number])
-                scores.append(held.get(row, -9.0))  # below anything in the list
+                scores.append(held.get(row, -9.0 if held else 0.0))  # below the list; 0 where nothing matches
         indptr.append(len(rows))
     got = convex_pairs(dense, lexical, np.array(own[0], "f"), np.array(own[1], "f"), np.array(indptr), alpha)
     expected = [dict(found) for found in lists(blended)]

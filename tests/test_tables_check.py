@@ -63,6 +63,7 @@ PLANTED = [
     ("catalogue.csv", "d, ,\n", ("empty title", "title", 5), ""),
     ("catalogue.csv", "d,br\udcffken,\n", ("broken UTF-8", "title", 5), "br\\udcffken"),
     ("catalogue.csv", "d\n", ("unreadable row", "the whole row", 5), ""),
+    ("queries.csv", "4,many,1e400\n", ("not a finite number", "frequency", 5), "1e400"),
     ("queries.csv", "1,again,\n", ("duplicate query id", "query_id", 5), "1"),
     ("queries.csv", "4,,\n", ("empty query text", "text", 5), ""),
     ("queries.csv", "4,x,-1\n", ("negative count", "frequency", 5), "-1"),
@@ -102,6 +103,8 @@ PLANTED = [
         ("duplicate vector", "view", 2),
         "text",
     ),
+    ("features.jsonl", "[" * 3000 + "\n", ("unreadable row", "the whole row", 2), ""),
+    ("features.jsonl", "1" * 5000 + "\n", ("unreadable row", "the whole row", 2), ""),
     ("features.jsonl", '{"item_id": "a", "view": "text"\n', ("unreadable row", "the whole row", 2), ""),
 ]
 

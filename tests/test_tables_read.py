@@ -117,6 +117,7 @@ def test_renames_and_grade_map(tmp_path):
         ("A > B >  C ", ["A", "B", "C"]),
         ('["A", " B ", null, ""]', ["A", "B"]),
         (["A", "B"], ["A", "B"]),
+        ([], None),
         ("", None),
     ],
 )
@@ -233,10 +234,11 @@ def test_broken_utf8_in_parquet_is_named(tmp_path, column):
 
 def test_broken_utf8_in_text_is_named_and_ignored_where_nobody_looks(tmp_path):
     path = tmp_path / "catalogue.csv"
-    path.write_bytes(b"item_id,title,unused\n1,ok,\xff\n2,b\xe4d,\n3,fine,\n")
+    path.write_bytes(b"item_id,title,unus\xe9d\n1,ok,\xff\n2,b\xe4d,\n3,fine,\n")
     frame, _, faults = whole("catalogue", path)
     assert faults == [("broken UTF-8", "title", [3])]
     assert frame["title"].to_list() == ["ok", None, "fine"]
+    assert next(read("catalogue", path)).unused == ["unus\\udce9d"]
 
 
 @pytest.mark.parametrize(

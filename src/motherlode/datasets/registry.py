@@ -36,6 +36,7 @@ def load(name: str, out: Path | str, *, root: Path | str | None = None, strict: 
     `<table>.rejects.jsonl`, or with `strict` raise InputError. Raises MissingError where the files cannot be
     had, SettingError for an unknown name.
     """
+    refuse_foreign(out)
     if name == GENERATED:
         from motherlode.shop import generate
 
@@ -43,7 +44,6 @@ def load(name: str, out: Path | str, *, root: Path | str | None = None, strict: 
     reader = _reader(name)
     about: DataSet = reader.INFO
     raw = about.locate(Path(root) if root else default_root())
-    refuse_foreign(out)
     with replacing_folder(out) as folder:
         reader.write(raw, folder)
         report = check_files(find(folder), folder, strict=strict, grades=about.grades)

@@ -41,7 +41,7 @@ def write(raw: Path, out: Path) -> None:
     catalogue = products.select(
         item_id="product_id",
         title="product_name",
-        taxonomy=path.str.split("/").list.eval(pl.element().str.strip_chars()),
+        taxonomy=path.str.split(" / "),
         attributes=pairs.list.eval(pl.element().filter(valued)),
         description=_filled("product_description"),
     )

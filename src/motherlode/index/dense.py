@@ -55,7 +55,8 @@ class DenseIndex:
 
         Above `EXACT_ROWS` rows, an IVF-PQ index is trained on a sample, and the fewest lists are visited that
         reach a recall@10 of `RECALL` against exact search on `queries` [Q, d], or, without them, on items
-        sampled from `vectors` (easier than real queries: each finds itself). Raises InputError where the vectors are not what they should be.
+        sampled from `vectors` (easier than real queries: each finds itself). Raises
+        InputError where the vectors are not what they should be.
         """
         import faiss
 
@@ -72,7 +73,11 @@ class DenseIndex:
                 if queries is None:
                     queries = stored[np.sort(rng.choice(count, SAMPLE, replace=False))]
                 ann = _train(stored, rng)
-                facts |= {"kind": "ivf-pq", "measured on": asked, **_tune(cls(stored, facts, ann), ann, queries[:SAMPLE])}
+                facts |= {
+                    "kind": "ivf-pq",
+                    "measured on": asked,
+                    **_tune(cls(stored, facts, ann), ann, queries[:SAMPLE]),
+                }
                 faiss.write_index(ann, str(temporary / "ann.faiss"))
             write_json(temporary / "dense.json", facts)
         return cls.open(folder)

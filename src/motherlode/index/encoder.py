@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.errors import InputError
+from motherlode.index.analysis import encodable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,5 +29,6 @@ def load(folder: Path | str) -> SentenceTransformer:
 
 def encode(encoder: SentenceTransformer, texts: list[str]) -> NDArray[np.float32]:
     """Unit vectors float32[Q, d] of query texts."""
+    texts = [encodable(text) for text in texts]
     vectors = encoder.encode_query(texts, normalize_embeddings=True, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)

@@ -15,7 +15,7 @@ KINDS = {"soft": SOFT, "ordered": ORDERED, "hard": HARD}
 
 @dataclass(frozen=True)
 class Assortment:
-    """L leaf categories, A attributes, B brands; phrases are numbered, and every form is a row of phrase numbers."""
+    """L leaf categories, A attributes, B brands; a phrase is known by its number."""
 
     phrases: list[str]  # each distinct text once
     paths: list[list[str]]  # [L] root first

@@ -9,7 +9,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hashed(seed: int, stream: str, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Output number `row` of a splitmix64 sequence whose state is keyed by (seed, stream): uint64, the shape of `rows`.
+    """Output number `row` of the splitmix64 sequence keyed by (seed, stream): uint64, the shape of `rows`.
 
     Source: Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
     """
@@ -22,7 +22,7 @@ def hashed(seed: int, stream: str, rows: NDArray[np.int64]) -> NDArray[np.uint64
 
 def uniform(seed: int, stream: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1) with 53 random bits."""
-    return (hashed(seed, stream, rows) >> np.uint64(11)) * 2.0**-53
+    return (hashed(seed, stream, rows) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def below(
@@ -46,6 +46,6 @@ def normal(seed: int, stream: str, rows: NDArray[np.int64], width: int) -> NDArr
 
 
 def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
-    """An ordinary generator for what is drawn in order (queries, pages, journeys), keyed by (seed, stream, numbers)."""
+    """An ordinary generator for what is drawn in order (queries, pages, journeys), keyed by its arguments."""
     key = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=4).digest(), "little")
     return np.random.default_rng([seed, key, *numbers])

@@ -35,12 +35,13 @@ def tastes(seed: int, users: NDArray[np.int64]) -> NDArray[np.int64]:
 def travel(seed: int, items: int, first: int, last: int) -> Journeys:
     """The journeys of users first to last-1.
 
-    A taste is a row of LEAVES_PER_TASTE leaves, a liked style and one liked value a leaf slot. At step t of T a user
-    looks, with chance 0.75, in one of four neighbouring leaves of that row, whose start drifts from the row's beginning
-    to its end as t/T grows; with 0.15 in a complement of such a leaf; else anywhere. Of CONSIDERED members drawn there
-    (older listings more often: density ∝ n^(-1/2)) the user takes the one with the highest
-    1.2 · style match + 0.8 · share of liked values + 0.6 · log popularity + Gumbel noise.
-    Add and purchase follow with chances 0.15 and 0.1, doubled on a style match. Hours between events are exponential.
+    A taste is a row of LEAVES_PER_TASTE leaves, a liked style, one liked brand a department and one liked
+    value a leaf slot. At step t of T a user looks, with chance 0.75, in one of four neighbouring leaves of
+    that row, whose start drifts from the row's beginning to its end as t/T grows; with 0.15 in a complement
+    of such a leaf; else anywhere. Of CONSIDERED members drawn there (older listings more often: density ∝
+    n^(-1/2)) the user takes the one with the highest 1.2 · style match + 0.8 · brand match + 0.8 · share of
+    liked values + 0.6 · log popularity + Gumbel noise. Add and purchase follow with chances 0.15 and 0.1,
+    doubled on a style match. Hours between events are exponential.
     """
     shop = assortment()
     rng = generator(seed, "journeys", first)
@@ -48,7 +49,7 @@ def travel(seed: int, items: int, first: int, last: int) -> Journeys:
     user = np.repeat(np.arange(first, last), lengths)
     starts = np.cumsum(lengths) - lengths
     step = np.arange(len(user)) - np.repeat(starts, lengths)
-    leaves, style, values = _taste_tables(seed)
+    leaves, style, brands, values = _taste_tables(seed)
     taste = tastes(seed, user)
 
     progress = step / np.repeat(lengths, lengths)
@@ -65,12 +66,13 @@ def travel(seed: int, items: int, first: int, last: int) -> Journeys:
     flat = np.maximum(drawn, 0).ravel()
     item = codes(seed, flat)
     matches = styles(seed, flat).reshape(drawn.shape) == style[taste, None]
-    wanted = values[np.repeat(taste, CONSIDERED), item.leaf]
-    liked = ((item.values == wanted) & (item.values >= 0)).mean(axis=1).reshape(drawn.shape)
-    appeal = 1.2 * matches + 0.8 * liked + 0.6 * np.log(popularity(seed, flat)).reshape(drawn.shape)
+    who = np.repeat(taste, CONSIDERED)
+    liked = (item.brand == brands[who, item.leaf]) + (item.values == values[who, item.leaf]).mean(axis=1)
+    log_popularity = np.log(popularity(seed, flat)).reshape(drawn.shape)
+    appeal = 1.2 * matches + 0.8 * liked.reshape(drawn.shape) + 0.6 * log_popularity
     appeal = np.where(drawn >= 0, appeal + rng.gumbel(size=drawn.shape), -np.inf)
     best = appeal.argmax(axis=1)[:, None]
-    # In a tiny shop a whole draw can fall outside the catalogue: such a visit finds nothing and leaves no event.
+    # In a tiny shop a whole draw can fall outside the catalogue: such a visit leaves no event.
     found = np.take_along_axis(drawn, best, axis=1)[:, 0]
 
     boost = 1 + np.take_along_axis(matches, best, axis=1)[:, 0]
@@ -86,11 +88,14 @@ def travel(seed: int, items: int, first: int, last: int) -> Journeys:
 
 
 @lru_cache(maxsize=8)
-def _taste_tables(seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each taste its row of leaves, its style, and the value it likes in each leaf and slot."""
+def _taste_tables(
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """For each taste its row of leaves, its style, and the brand [., L] and values [., L, SLOTS] it likes."""
     shop = assortment()
     rng = generator(seed, "tastes")
     leaves = np.stack([rng.permutation(len(shop.paths))[:LEAVES_PER_TASTE] for _ in range(TASTES)])
     style = rng.integers(STYLES, size=TASTES)
+    brands = shop.first_brand + (rng.random((TASTES, 1)) * shop.brand_count).astype(np.int64)
     values = (rng.random((TASTES, *shop.sizes.shape)) * shop.sizes).astype(np.int64)
-    return leaves, style, values
+    return leaves, style, brands, values

@@ -1,5 +1,6 @@
-"""What item number n is: arithmetic and hashes of (seed, n) alone, so any item can be had without the others."""
+"""What item number n is: a function of (seed, n) alone, so any item can be had without the others."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from motherlode.shop.hashing import below, generator, uniform
 BLOCK = 4  # items that share a leaf category and may share a family
 ORIGINAL, VARIANT, DUPLICATE = 0, 1, 2
 ROLES = ("original", "variant", "duplicate")
-# A block follows one layout: the place of each item's family head in the block, and what the item is to that head.
+# A block follows one layout: where in the block each item's family head is, and what the item is to it.
 HEADS = np.array([[0, 1, 2, 3], [0, 0, 0, 0], [0, 0, 2, 2]])
 PARTS = np.array(
     [
@@ -48,14 +49,14 @@ def family(seed: int, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], ND
 def codes(seed: int, numbers: NDArray[np.int64]) -> Codes:
     """Leaf, brand and attribute values of each item.
 
-    A family shares leaf and brand. A duplicate has all of its head's values; a variant differs from its head and from
-    its siblings in the leaf's last attribute, by its place in the block.
+    A family shares leaf and brand. A duplicate has all of its head's values; a variant differs from its head
+    and from its siblings in the leaf's last attribute, by its place in the block.
     """
     shop = assortment()
     numbers = np.asarray(numbers, dtype=np.int64)
     head, role = family(seed, numbers)
-    slots_by_leaf = schedule(seed)
-    leaf = slots_by_leaf[numbers // BLOCK % len(slots_by_leaf)]
+    entries = schedule(seed)
+    leaf = entries[numbers // BLOCK % len(entries)]
     brand = shop.first_brand[leaf] + below(seed, "brand", head, shop.brand_count[leaf], skew=1.5)
     sizes = shop.sizes[leaf]
     values = np.stack(
@@ -80,11 +81,11 @@ def popularity(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def schedule(seed: int) -> NDArray[np.int64]:
-    """The leaf of block b is entry b modulo the length: every leaf at least once, big ones up to eight times."""
+    """The leaf of block b is entry b modulo the length: every leaf once, big ones up to eight times."""
     leaves = generator(seed, "leaf sizes").permutation(len(assortment().paths))
     repeats = np.maximum(1, np.round(8 / np.sqrt(1 + np.arange(len(leaves))))).astype(np.int64)
     entries = generator(seed, "leaf order").permutation(np.repeat(leaves, repeats))
-    # Every leaf appears once before any appears again: the smallest shop already sells everything.
+    # Every leaf appears once before any appears again, so that even a small shop sells of everything.
     first = np.sort(np.unique(entries, return_index=True)[1])
     return np.concatenate([entries[first], np.delete(entries, first)])
 
@@ -113,10 +114,10 @@ def members(seed: int, leaf: int, items: int) -> NDArray[np.int64]:
 def draw_members(
     seed: int, leaves: NDArray[np.int64], items: int, rng: np.random.Generator, skew: float = 1.0
 ) -> NDArray[np.int64]:
-    """One random member of each leaf given, the shape of `leaves`; -1 where the shop is too small to hold the draw.
+    """One random member of each leaf given, the shape of `leaves`; -1 where a small shop lacks the draw.
 
-    No member list is needed: an entry of the leaf in the schedule, a period and a place in the block make the number.
-    A skew above 1 favours low numbers (older listings) with density ∝ n^(1/skew − 1).
+    No member list is needed: an entry of the leaf in the schedule, a period and a place in the block make
+    the number. A skew above 1 favours low numbers (older listings) with density ∝ n^(1/skew − 1).
     """
     length = len(schedule(seed))
     where, counts = _entries(seed)
@@ -124,12 +125,17 @@ def draw_members(
     periods = -(-items // (length * BLOCK))
     period = (rng.random(leaves.shape) ** skew * periods).astype(np.int64)
     place = rng.integers(BLOCK, size=leaves.shape)
-    numbers = (period * length + entry) * BLOCK + place
-    return np.where(
-        numbers < items, numbers, np.where(entry * BLOCK + place < items, entry * BLOCK + place, -1)
-    )
+    oldest = entry * BLOCK + place  # of period 0: stands in for a number past the end of the catalogue
+    numbers = period * length * BLOCK + oldest
+    return np.where(numbers < items, numbers, np.where(oldest < items, oldest, -1))
 
 
 def item_ids(numbers: NDArray[np.int64]) -> list[str]:
     """The ids of item numbers: `i` and at least eight digits."""
     return [f"i{number:08d}" for number in numbers.tolist()]
+
+
+def batches(count: int, size: int) -> Iterator[NDArray[np.int64]]:
+    """The numbers 0 to count-1 in runs of at most `size`."""
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))

@@ -30,8 +30,11 @@ class Pool:
 
 
 def candidates(seed: int, items: int, queries: Queries, first: int, last: int) -> Pool:
-    """Plausible and random items for queries first to last-1: the target's block, members of its leaf, of the leaf's
-    complements and of its neighbours in the taxonomy, and a few from anywhere. No list of the catalogue is needed."""
+    """Plausible and random items for queries first to last-1.
+
+    They are the target's block, members of its leaf, of the leaf's complements and of its neighbours in the
+    taxonomy, and a few from anywhere, DRAWN of each. No list of the catalogue is needed.
+    """
     shop = assortment()
     rng = generator(seed, "candidates", first)
     rows = np.arange(first, last)
@@ -59,7 +62,8 @@ def candidates(seed: int, items: int, queries: Queries, first: int, last: int) -
 def shortlist(seed: int, pool: Pool, targets: NDArray[np.int64]) -> Pool:
     """The pairs to judge: the target, and the most promising of each source up to its share in JUDGED.
 
-    Promise = U(0, 1) + 0.2 · grade: real judgement pools come from rankers, so they hold more of what is relevant.
+    Promise = U(0, 1) + 0.2 · grade: real judgement pools come from rankers, so they hold more of what is
+    relevant.
     """
     rng = generator(seed, "shortlist", int(pool.query[0]))
     promise = rng.random(len(pool.query)) + 0.2 * pool.grade
@@ -76,9 +80,9 @@ def plant(
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Given grades int8 [n] (-1 where a pair is left unjudged) and faults int64 [n], an index into FAULTS.
 
-    A share `false_negatives` of the pairs of grade 2 is lost: half of them judged 0, half not judged at all. Of all
-    other pairs a share `label_errors` gets another grade: the next one up or down in nine cases of ten, from 0 to 2 or
-    from 2 to 0 in the tenth (a grade 1 has neighbours alone).
+    A share `false_negatives` of the pairs of grade 2 is lost: half of them judged 0, half not judged at all.
+    Of all other pairs a share `label_errors` gets another grade: the next one up or down in nine cases of
+    ten, from 0 to 2 or from 2 to 0 in the tenth (a grade 1 has neighbours alone).
     """
     rng = generator(seed, "faults", int(judged.query[0]))
     count = len(judged.query)

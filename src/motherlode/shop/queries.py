@@ -15,7 +15,8 @@ from motherlode.shop.titles import join, pick, value_forms
 BROADNESS = ("category", "category+attribute", "category+brand", "narrow")
 SHARES = (0.2, 0.35, 0.2, 0.25)
 ORDERS = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 5, 2, 3, 4], [0, 5, 2, 3, 4, 1], [0, 3, 1, 2, 4, 5]])
-MISSPELT = 0.15
+MISSPELT = 0.15  # share of queries
+TURNS = 6  # how often to draw again when too many texts were drawn before
 NEIGHBOURS = {
     letter: row[max(0, place - 1) : place] + row[place + 1 : place + 2]
     for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -44,7 +45,7 @@ def draw(seed: int, items: int, count: int) -> Queries:
     """
     texts: dict[str, str] = {}
     kept: list[tuple[Codes, NDArray[np.int64], NDArray[np.int64]]] = []
-    for turn in range(12):
+    for turn in range(TURNS):
         if len(texts) >= count:
             break
         rng = generator(seed, "queries", turn)
@@ -62,7 +63,8 @@ def draw(seed: int, items: int, count: int) -> Queries:
         kept.append((asked.take(np.array(rows, dtype=np.int64)), broadness[rows], targets[rows]))
     if len(texts) < count:
         raise SettingError(
-            f"A generated shop of {items:,} items has fewer than {count:,} different queries: ask for fewer queries or more items."
+            f"A generated shop of {items:,} items has fewer than {count:,} different queries: "
+            "ask for fewer queries or more items."
         )
     asked = Codes(*(np.concatenate(parts) for parts in zip(*(part[0] for part in kept), strict=True)))
     broadness = np.concatenate([part[1] for part in kept])
@@ -78,7 +80,7 @@ def draw(seed: int, items: int, count: int) -> Queries:
 
 
 def misspell(text: str, rng: np.random.Generator) -> str:
-    """One slip in the longest word: a letter dropped, doubled, swapped with the next or replaced by its neighbour."""
+    """One slip in the longest word: a letter dropped, doubled, swapped with the next or mistyped."""
     word = max(text.split(), key=len)
     if len(word) < 4:
         return text
@@ -113,7 +115,7 @@ def _ask(target: Codes, broadness: NDArray[np.int64], rng: np.random.Generator) 
 
 
 def _phrase(asked: Codes, rng: np.random.Generator) -> list[str]:
-    """The words of each query: any synonym, any spelling, one of four orders, now and then a word that means nothing."""
+    """The words of each query: any synonym, any spelling, one of four orders, at times an empty word."""
     shop = assortment()
     count = len(asked.leaf)
     noise = rng.choice(shop.query_noise, size=count)

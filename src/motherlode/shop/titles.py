@@ -1,4 +1,4 @@
-"""The words an item is listed with: order, spelling, noise and what is left unsaid differ from item to item."""
+"""The words an item is listed with: order, spelling, noise and omissions differ from item to item."""
 
 from functools import cache
 from typing import Any
@@ -31,7 +31,7 @@ SEPARATORS = (" ", ", ", " - ", " | ", " ")
 
 
 def pick(forms: NDArray[np.int64], draws: NDArray[np.float64], skew: float = 1.6) -> NDArray[np.int64]:
-    """One phrase of each row of `forms` [n, F] (-1 pads, -1 where the row is empty); the first is the likeliest."""
+    """One phrase of each row of `forms` [n, F], -1 where the row is empty; the first is the likeliest."""
     chosen = (draws**skew * (forms >= 0).sum(axis=1)).astype(np.int64)
     return np.asarray(np.take_along_axis(forms, chosen[:, None], axis=1)[:, 0])
 
@@ -52,7 +52,7 @@ def join(phrases: pa.Array, parts: NDArray[np.int64]) -> pa.Array:
 
 
 def titles(seed: int, numbers: NDArray[np.int64], codes: Codes) -> pa.Array:
-    """Titles of items. A family shares series and model; everything else about the wording is the item's own."""
+    """Titles of items. A family shares series and model; the rest of the wording is the item's own."""
     shop = assortment()
     count = len(numbers)
     head = family(seed, numbers)[0]
@@ -78,7 +78,7 @@ def titles(seed: int, numbers: NDArray[np.int64], codes: Codes) -> pa.Array:
 
 
 def descriptions(seed: int, numbers: NDArray[np.int64], codes: Codes) -> pa.Array:
-    """A sentence or two that say nothing new, then noun and values in their canonical spelling; null for one in five."""
+    """Values and noun in their canonical spelling, then an empty sentence; null for one in five."""
     shop = assortment()
     values = np.stack([value_forms(codes, slot)[:, 0] for slot in range(SLOTS)], axis=1)
     parts = np.column_stack([values, shop.nouns[codes.leaf, 0]])
@@ -93,7 +93,7 @@ def descriptions(seed: int, numbers: NDArray[np.int64], codes: Codes) -> pa.Arra
 
 @cache
 def _display_phrases() -> Any:
-    """The assortment's phrases as a listing writes them, then every model name: letters and a number from 100 to 990."""
+    """The assortment's phrases as a listing writes them, then all model names: letters and 100 to 990."""
     shop = assortment()
     shown = [
         " ".join(word[:1].upper() + word[1:] if len(word) > 2 else word for word in text.split())

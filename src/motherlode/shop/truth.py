@@ -11,6 +11,7 @@ from motherlode.atomic import read_json
 from motherlode.errors import InputError, MissingError
 from motherlode.shop.assortment import HARD, ORDERED, SLOTS, assortment
 from motherlode.shop.items import Codes, codes, item_ids, members
+from motherlode.shop.truth_tables import VERSION
 
 
 def grade(queries: Codes, items: Codes) -> NDArray[np.int8]:
@@ -18,8 +19,8 @@ def grade(queries: Codes, items: Codes) -> NDArray[np.int8]:
 
     Same leaf category, with m stated constraints (brand and attributes) not met:
       0 if a hard one is not met, or an ordered one by more than one step, or m > 1; else 2 - m.
-    The item's leaf is a complement of the query's: 1, but 0 where both leaves have the same hard attribute (always
-    their first) and the query states it and the item differs. Anything else: 0.
+    The item's leaf is a complement of the query's: 1, but 0 where both leaves have the same hard attribute
+    (always their first) and the query states it and the item differs. Anything else: 0.
     """
     shop = assortment()
     unequal = (queries.values >= 0) & (queries.values != items.values)
@@ -46,6 +47,11 @@ class Truth:
                 f"{folder} holds no truth/queries.parquet: only a generated shop has a known truth."
             )
         self.parameters: dict[str, Any] = read_json(folder / "truth" / "parameters.json")
+        if self.parameters["version"] != VERSION:
+            raise InputError(
+                f"{folder} holds a shop of version {self.parameters['version']}, but items are derived by version "
+                f"{VERSION}: generate it again."
+            )
         self.seed, self.items = int(self.parameters["seed"]), int(self.parameters["items"])
         table = pq.read_table(folder / "truth" / "queries.parquet")
         self.query_ids: list[str] = table["query_id"].to_pylist()
@@ -56,7 +62,10 @@ class Truth:
         )
 
     def grade(self, query_ids: Sequence[str], item_ids: Sequence[str]) -> NDArray[np.int8]:
-        """True grades int8 [n] of the pairs (query_ids[k], item_ids[k]); InputError on an id the shop has not."""
+        """True grades int8 [n] of the pairs (query_ids[k], item_ids[k]); InputError on an unknown id.
+
+        Items are derived from the seed again, not read, so memory is that of the pairs.
+        """
         rows = _numbers(query_ids, "q", len(self.query_ids), "query")
         numbers = _numbers(item_ids, "i", self.items, "item")
         if len(rows) != len(numbers):
@@ -66,7 +75,7 @@ class Truth:
         return grade(self.queries.take(rows), codes(self.seed, numbers))
 
     def relevant(self, query_id: str) -> tuple[list[str], NDArray[np.int8]]:
-        """Every item of the shop with grade 1 or 2 for the query, in catalogue order, and those grades int8."""
+        """Every item with grade 1 or 2 for the query, in catalogue order, and those grades int8."""
         row = _numbers([query_id], "q", len(self.query_ids), "query")
         leaf = int(self.queries.leaf[row[0]])
         leaves = [leaf, *np.flatnonzero(assortment().complements[leaf]).tolist()]

@@ -10,7 +10,8 @@ from motherlode.shop.hashing import generator, normal, uniform
 from motherlode.shop.items import STYLES, codes, styles
 
 WIDTH = 32
-# For each view, the weights of (parent category, leaf, brand, style), the noise, and the share of items without it.
+# For each view, the weights of (parent category, leaf, brand, style), the noise, and the share of items
+# without it.
 VIEWS: dict[str, tuple[tuple[float, float, float, float], float, float]] = {
     "text": ((0.6, 1.0, 0.5, 0.0), 0.5, 0.02),
     "image": ((0.5, 0.7, 0.0, 0.8), 0.7, 0.10),
@@ -28,8 +29,9 @@ def vectors(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vectors float32 [n, WIDTH] of one view, and which of them exist [n].
 
-    x = Σ_k w_k c_k[code_k] + σ ε over parent, leaf, brand and (leaf, style), each c_k a table of N(0, 1)/√WIDTH vectors
-    of that view alone (so the views must be aligned before they can be compared), ε near-normal with the same scale.
+    x = Σ_k w_k c_k[code_k] + σ ε over parent, leaf, brand and (leaf, style), each c_k a table of N(0,
+    1)/√WIDTH vectors of that view alone (so the views must be aligned before they can be compared), ε near-
+    normal with the same scale.
     """
     shop = assortment()
     weights, noise, missing = VIEWS[view]

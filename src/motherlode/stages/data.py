@@ -16,7 +16,6 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode import datasets
-    from motherlode.shop import generate
     from motherlode.tables.check import import_tables
     from motherlode.tables.grades import ESCI, GradeMap
     from motherlode.tables.tables import Tables, write_source
@@ -31,6 +30,8 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         write_source(out, name=folder.name, licence="your own", rows=report.rows, set_aside=report.counts)
         tables = Tables(out)
     elif _is_shop(recipe):
+        from motherlode.shop import generate
+
         tables = generate.write(out, items=data.items, seed=recipe.seed)
     else:
         tables = datasets.load(data.source, out, root=data.root)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import polars as pl
@@ -23,6 +21,7 @@ from motherlode.tables.grades import GradeMap
 from motherlode.tables.hashing import mix
 from motherlode.tables.raw import Fault
 from motherlode.tables.read import Batch, read
+from motherlode.tables.rejects import Rejects
 from motherlode.tables.report import EXAMPLES, WARNINGS, CheckReport, Problem
 from motherlode.tables.rules import by_row
 from motherlode.tables.schema import SCHEMAS
@@ -127,7 +126,7 @@ class _Checker:
         with ExitStack() as stack:
             advance = stack.enter_context(bar(f"Checking {kind}", unit="rows"))
             writer = stack.enter_context(TableWriter(out, kind)) if out else None
-            rejects = _Rejects(out / f"{kind}.rejects.jsonl") if out and keep_rejects else None
+            rejects = Rejects(out / f"{kind}.rejects.jsonl") if out and keep_rejects else None
             if rejects:
                 stack.callback(rejects.close)
             for batch in batches:
@@ -154,7 +153,7 @@ class _Checker:
         self.report.facts = self.coverage.facts(self.report.rows)
         return self.report
 
-    def _check(self, batch: Batch, rejects: _Rejects | None) -> pl.DataFrame:
+    def _check(self, batch: Batch, rejects: Rejects | None) -> pl.DataFrame:
         """The rows without a problem. A row counts once, under the first thing wrong with it."""
         alive = np.ones(len(batch.rows), dtype=bool)
         examples: list[tuple[int, Problem]] = []
@@ -212,32 +211,6 @@ class _Checker:
         at = np.flatnonzero(alive)
         met = self.viewed.add(mix(_keys(frame["item_id"]), _keys(frame["view"]))[at])
         yield Fault("duplicate vector", "view", at[met >= 0], "keep one vector an item and view")
-
-
-class _Rejects:
-    """Rows set aside, one JSON object a line; the file exists only if there are any."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file: TextIO | None = None
-
-    def write(self, batch: Batch, fault: Fault, at: np.ndarray) -> None:
-        if self.file is None:
-            # A broken byte was read as a surrogate; its escape is how JSON writes it.
-            self.file = self.path.open("w", encoding="utf-8", errors="backslashreplace")
-        for position in at:
-            row = {
-                "file": batch.file.name,
-                "row": int(batch.rows[position]),
-                "field": fault.field,
-                "problem": fault.kind,
-                "values": batch.original(position),
-            }
-            self.file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-    def close(self) -> None:
-        if self.file:
-            self.file.close()
 
 
 def _problem(batch: Batch, fault: Fault, position: int) -> Problem:

@@ -21,11 +21,11 @@ Converted = tuple[pl.Series, list[Fault]]
 def convert(column: pa.Array, field: pa.Field, separator: str) -> Converted:
     """The column with the field's type, null where a value could not be read, and what was wrong with those.
 
-    `separator` parts the levels of a taxonomy given as text. Blank texts are null. Raises InputError for a
-    column that is of a wrong kind altogether.
+    `separator` parts the levels of a taxonomy given as text. Blank texts and empty paths and attributes
+    are null. Raises InputError for a column that is of a wrong kind altogether.
     """
     if field.type == ATTRIBUTES:
-        return _attributes(column, field.name)
+        return _not_empty(_attributes(column, field.name))
     series: pl.Series = pl.Series(field.name, pl.from_arrow(column))
     if series.dtype.is_nested() != pa.types.is_list(field.type) and series.dtype not in (pl.String, pl.Null):
         raise InputError(f"The column {field.name} holds {series.dtype}, which is not {field.type}.")
@@ -33,7 +33,7 @@ def convert(column: pa.Array, field: pa.Field, separator: str) -> Converted:
         series = filled(series)
     if pa.types.is_list(field.type):
         of_text = pa.types.is_string(field.type.value_type)
-        return _taxonomy(series, separator) if of_text else _vector(series)
+        return _not_empty(_taxonomy(series, separator)) if of_text else _vector(series)
     if pa.types.is_timestamp(field.type):
         return _time(series)
     return _text(series) if pa.types.is_string(field.type) else _number(series, field.type)
@@ -144,6 +144,12 @@ def _attributes(column: pa.Array, name: str) -> Converted:
     pairs = pa.array([_decoded(text, _pairs) for text in texts], ATTRIBUTES)
     converted = pl.Series(name, pl.from_arrow(pairs))
     return converted, _lost(texts, converted, 'write a JSON object such as {"colour": "red"}')
+
+
+def _not_empty(converted: Converted) -> Converted:
+    lists, faults = converted
+    lists = lists.to_frame().select(pl.when(pl.first().list.len() > 0).then(pl.first())).to_series()
+    return lists, faults
 
 
 def _decoded(text: str | None, shape: Callable[[Any], Any]) -> Any:

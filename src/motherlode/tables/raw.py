@@ -83,7 +83,7 @@ def _fields(path: Path, lines: TextIO, form: str) -> Iterator[Record]:
     reader = csv.reader(lines, delimiter="," if form == "csv" else "\t")
     start = 1
     try:
-        header = next(reader, [])
+        header = [name.encode(errors="backslashreplace").decode() for name in next(reader, [])]
         if len(set(header)) < len(header):
             raise InputError(f"{path}, line 1 names a column twice: give every column its own name.")
         start = reader.line_num + 1
@@ -109,7 +109,7 @@ def _jsonl(lines: TextIO) -> Iterator[Record]:
             continue
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             values = None
         if isinstance(values, dict):
             yield number, values, ""

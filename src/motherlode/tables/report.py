@@ -46,6 +46,11 @@ class CheckReport:
         """Everything as JSON-able values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CheckReport:
+        """What `as_dict` gave."""
+        return cls(**{**values, "problems": [Problem(**problem) for problem in values["problems"]]})
+
     def summary(self) -> str:
         """The kinds of problems with their counts, in one line; empty where there are none."""
         return ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
