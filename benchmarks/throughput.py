@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import StepClock, home_depot, training_pairs, write
 from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
@@ -25,6 +24,7 @@ from sentence_transformers import (
 from sentence_transformers.losses import MultipleNegativesRankingLoss
 from transformers import TrainerCallback
 
+from common import StepClock, home_depot, training_pairs, write
 from motherlode.encoders.presets import load
 from motherlode.encoders.tokens import TokenStore
 from motherlode.encoders.towers import two_tower
@@ -53,7 +53,7 @@ class Ours:
             def __len__(self) -> int:
                 return STEPS + 1
 
-            def __call__(inner, epoch: int, step: int, rank: int = 0, world: int = 1):  # type: ignore[no-untyped-def] # noqa: ARG002, N805
+            def __call__(inner, epoch: int, step: int, rank: int = 0, world: int = 1):  # type: ignore[no-untyped-def] # noqa: ARG002
                 clock.mark()
                 batch = self.batches(0, first + step)
                 counted.append(batch.judged)
@@ -67,7 +67,9 @@ class Ours:
                 FitSettings(epochs=1),
                 Path(folder),
                 save=lambda path: None,
-                validate=lambda: clock.mark() or {"ndcg@10": 0.0},  # the last step's end, before the checkpoint
+                validate=lambda: (
+                    clock.mark() or {"ndcg@10": 0.0}
+                ),  # the last step's end, before the checkpoint
             )
         return sum(counted[1:]) / clock.seconds()
 

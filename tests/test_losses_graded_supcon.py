@@ -45,9 +45,7 @@ def test_equals_slow_loop(instance):
     rows = graded_supcon(scores, grades, mask, temperature, reduction="none")
     np.testing.assert_allclose(rows.numpy(), expected, rtol=1e-9, atol=1e-9)
     assert float(graded_supcon(scores, grades, mask, temperature)) == pytest.approx(sum(expected), abs=1e-8)
-    contributing = [
-        value for value, g, m in zip(expected, grades, mask, strict=True) if _has_positive(g, m)
-    ]
+    contributing = [value for value, g, m in zip(expected, grades, mask, strict=True) if _has_positive(g, m)]
     mean = float(graded_supcon(scores, grades, mask, temperature, reduction="mean"))
     assert mean == pytest.approx(np.mean(contributing) if contributing else 0.0, abs=1e-8)
 

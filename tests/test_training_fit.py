@@ -35,7 +35,9 @@ def objective(base: str = "static", **more) -> tuple[GradedObjective, GradedBatc
     ]
     groups = GradedGroups.from_pairs(*np.array(pairs).T)
     queries = [f"{text.split()[1]} {text.split()[0]}" for text in ITEMS]
-    batches = GradedBatches(groups, size=6, caps=Caps(1, 2, 2), unrelated=more.pop("unrelated", "in_batch"), seed=3)
+    batches = GradedBatches(
+        groups, size=6, caps=Caps(1, 2, 2), unrelated=more.pop("unrelated", "in_batch"), seed=3
+    )
     stores = TokenStore(model, queries, "query"), TokenStore(model, ITEMS, "document")
     return GradedObjective(model, *stores, **more), batches
 
@@ -165,7 +167,14 @@ def test_two_processes_through_torchrun_train_as_one(tmp_path):
     one, _ = train(tmp_path / "one", unrelated="none", epochs=2)
     program = tmp_path / "worker.py"
     program.write_text(WORKER.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two")))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(program),
+    ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     two = torch.load(tmp_path / "two/best/state.pt", weights_only=True)
     for name, value in one.state_dict().items():

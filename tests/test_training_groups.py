@@ -53,7 +53,13 @@ def many() -> GradedGroups:
 
 def batches_of(groups, unrelated, **more):
     return GradedBatches(
-        groups, size=8, caps=Caps(2, 2, 2), unrelated=unrelated, random_items=10, pool=np.arange(60, 100), **more
+        groups,
+        size=8,
+        caps=Caps(2, 2, 2),
+        unrelated=unrelated,
+        random_items=10,
+        pool=np.arange(60, 100),
+        **more,
     )
 
 
@@ -103,6 +109,9 @@ def test_batches_are_a_pure_function_of_seed_epoch_and_step(many):
 def test_an_epoch_holds_every_trainable_group_once_over_all_processes(many):
     batches = batches_of(many, "none")
     seen = [
-        query for step in range(len(batches)) for rank in range(2) for query in batches(0, step, rank, 2).queries
+        query
+        for step in range(len(batches))
+        for rank in range(2)
+        for query in batches(0, step, rank, 2).queries
     ]
     assert sorted(seen) == many.queries[many.trainable(False)].tolist()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,13 @@ SettingsArgument = Annotated[
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the run's artefacts.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+
+class Mode(StrEnum):
+    hybrid = "hybrid"
+    dense = "dense"
+    lexical = "lexical"
+
+
 DEFAULT_WORKSPACE = Path("runs/default")
 WROTE = {
     "data": ("tables/", "look at them with `motherlode check`"),
@@ -51,16 +59,26 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 @app.command()
-def data(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def data(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Bring a data set or a folder of tables into the workspace."""
     made = _stages("data", settings, workspace, as_json)
     if not as_json:
         source = made.facts("data")["source"]
-        typer.echo(f"{source.get('title', source.get('name', 'your tables'))}. Licence: {source.get('licence', 'not stated')}.")
+        typer.echo(
+            f"{source.get('title', source.get('name', 'your tables'))}. Licence: {source.get('licence', 'not stated')}."
+        )
 
 
 @app.command()
-def check(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def check(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Report what the tables hold and what is wrong with them."""
     made = _stages("check", settings, workspace, as_json)
     if not as_json:
@@ -73,19 +91,31 @@ def check(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAUL
 
 
 @app.command()
-def split(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def split(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Divide the judgements into train, validation and test."""
     _stages("split", settings, workspace, as_json)
 
 
 @app.command()
-def fit(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def fit(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Train the two-tower encoder on graded groups (Stage 1)."""
     _stages("fit", settings, workspace, as_json)
 
 
 @app.command()
-def evaluate(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def evaluate(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Measure it beside BM25, the untouched encoder and their best blends."""
     made = _stages("evaluate", settings, workspace, as_json)
     if not as_json:
@@ -93,19 +123,31 @@ def evaluate(settings: SettingsArgument = None, workspace: WorkspaceOption = DEF
 
 
 @app.command()
-def index(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def index(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Build the index that `search` reads."""
     _stages("index", settings, workspace, as_json)
 
 
 @app.command()
-def report(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def report(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """Write report.html."""
     _stages("report", settings, workspace, as_json)
 
 
 @app.command()
-def run(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def run(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """All stages in order; what is fresh is skipped, what was killed goes on."""
     made = _stages("run", settings, workspace, as_json)
     if not as_json:
@@ -117,7 +159,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What a customer would type.")],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Results.")] = 10,
-    mode: Annotated[str, typer.Option(help="hybrid, dense or lexical.")] = "hybrid",
+    mode: Annotated[Mode, typer.Option(help="Which legs answer.")] = Mode.hybrid,
     as_json: JsonOption = False,
 ) -> None:
     """Search the workspace's index."""
@@ -125,7 +167,7 @@ def search(
 
     from motherlode.index.store import Index
 
-    hits = Index.open(workspace / "index").search(query, k=k, mode=mode)
+    hits = Index.open(workspace / "index").search(query, k=k, mode=mode.value)
     if as_json:
         typer.echo(json.dumps({"query": query, "hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
         return
@@ -136,7 +178,11 @@ def search(
 
 
 @app.command()
-def status(settings: SettingsArgument = None, workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+def status(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
     """What is there, what is stale and why."""
     from dataclasses import asdict
 
@@ -174,7 +220,9 @@ def _recipe(settings: list[str] | None, workspace: Path) -> Any:
     if len(files) > 1:
         raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
     saved = workspace / "recipe.yaml"
-    anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
+    anew = any(
+        word.startswith("preset=") for word in words
+    )  # a saved recipe is resolved: it would win over the preset
     path = files[0] if files else saved if saved.exists() and not anew else None
     return Recipe.load(path, [word for word in words if "=" in word])
 
@@ -195,7 +243,9 @@ def _stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) 
         records = {name: made.record(name) for name in ORDER if made.record(name)}
         typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
     else:
-        typer.echo(f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}.")
+        typer.echo(
+            f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}."
+        )
     return made
 
 
@@ -217,12 +267,17 @@ def print_metrics(path: Path) -> None:
         table.add_column(name, justify="right")
     for system, found in metrics["systems"].items():
         delta = metrics["deltas"].get(system, {}).get("ndcg@10")
-        change = "" if not delta or delta["relative"] is None else (
-            f"{delta['relative']:+.1%} [{delta['relative_low']:+.1%}, {delta['relative_high']:+.1%}]"
+        change = (
+            ""
+            if not delta or delta["relative"] is None
+            else (f"{delta['relative']:+.1%} [{delta['relative_low']:+.1%}, {delta['relative_high']:+.1%}]")
         )
         auc = found["separation"]["auc_2_0"]["pooled"]
         table.add_row(
-            system, *(f"{found['catalogue'][name]['mean']:.3f}" for name in names), f"{auc:.3f}" if auc else "-", change
+            system,
+            *(f"{found['catalogue'][name]['mean']:.3f}" for name in names),
+            f"{auc:.3f}" if auc else "-",
+            change,
         )
     Console().print(table)
 

@@ -61,7 +61,9 @@ class Fit(Strict):
     clip: float = Field(1.0, gt=0)
     patience: int = Field(3, ge=1, description="validations without a gain before stopping")
     validations_per_epoch: int = Field(1, ge=1)
-    validation_items: int = Field(5_000, ge=0, description="catalogue items beside the judged ones in validation")
+    validation_items: int = Field(
+        5_000, ge=0, description="catalogue items beside the judged ones in validation"
+    )
     temperature: float = Field(0.05, gt=0, description="start of the learnable temperature")
     reduction: Literal["sum", "mean"] = "sum"
     unrelated: Literal["none", "random", "in_batch", "both"] = Field(

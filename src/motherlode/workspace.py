@@ -58,7 +58,9 @@ class Workspace:
         """The recipe this workspace was last run with."""
         path = self / "recipe.yaml"
         if not path.exists():
-            raise MissingError(f"{self.folder} holds no run yet: make one with `motherlode run -w {self.folder}`.")
+            raise MissingError(
+                f"{self.folder} holds no run yet: make one with `motherlode run -w {self.folder}`."
+            )
         return Recipe.load(path)
 
     def record(self, stage: str) -> dict[str, Any] | None:
@@ -70,7 +72,9 @@ class Workspace:
         """The facts a finished stage recorded."""
         record = self.record(stage)
         if record is None:
-            raise MissingError(f"{self.folder} has no finished '{stage}': run `motherlode {stage} -w {self.folder}`.")
+            raise MissingError(
+                f"{self.folder} has no finished '{stage}': run `motherlode {stage} -w {self.folder}`."
+            )
         return dict(record["facts"])
 
     def inputs(self, stage: Stage, recipe: Recipe) -> dict[str, Any]:

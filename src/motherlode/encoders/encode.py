@@ -23,7 +23,7 @@ def encode(
     task: str,
     folder: Path | str,
     what: str = "encoding",
-) -> np.ndarray:
+) -> np.memmap:
     """Unit vectors of `texts`; float32 [n, dim], memory-mapped from `folder`.
 
     The file is named by the weights and the texts, so vectors are never stale: the same texts under the same
@@ -46,7 +46,7 @@ def encode(
     key = fingerprint(weights_fingerprint(model), task, _text_fingerprint(column))
     path, progress = Path(folder) / f"{key}.npy", Path(folder) / f"{key}.progress.json"
     if path.exists() and not progress.exists():
-        return np.load(path, mmap_mode="r")
+        return _mapped(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(column), model.get_embedding_dimension())
     done = int(read_json(progress)["done"]) if path.exists() and progress.exists() else 0
@@ -74,7 +74,12 @@ def encode(
             write_json(progress, {"done": begin + len(chunk)})
             advance(len(chunk))
     progress.unlink()
-    return np.load(path, mmap_mode="r")
+    return _mapped(path)
+
+
+def _mapped(path: Path) -> np.memmap:
+    vectors: np.memmap = np.load(path, mmap_mode="r")
+    return vectors
 
 
 def _places(rows: np.ndarray, distinct: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Stage `evaluate`: the trained encoder beside BM25, the untouched encoder and their best blends."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     for name, blend in BLENDS.items():
         found[blend] = test.blend(blend, found[name], found[LEXICAL], alphas[name])
     systems = [found[name] for name in SYSTEMS]
-    overlap = token_overlap(test.judged, test.texts, shop.tables.frame("catalogue", ["title"])["title"])
+    titles = shop.tables.frame("catalogue", ["title"])["title"].to_list()
+    overlap = token_overlap(test.judged, test.texts, titles)
     result = evaluate(
         test.judged,
         systems,
@@ -68,18 +70,17 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         "weights": workspace.facts("fit")["weights"],
         "data": workspace.facts("data")["tables"],
     }
-    folder = workspace / "evaluate"
-    folder.mkdir(exist_ok=True)
-    _write_tables(folder, result, systems, test)
-    write_json(folder / "metrics.json", summary)
+    out = workspace / "evaluate"
+    _write_tables(out, result, systems, test)
+    write_json(out / "metrics.json", summary)
     return {"alphas": alphas, "queries": len(test.rows)}
 
 
 def lexical_index(workspace: Workspace, shop: ShopTexts) -> "LexicalIndex":
     """The BM25 index of the catalogue, built once a data fingerprint."""
-    from motherlode.index.lexical import LexicalIndex
     from motherlode.index.items import documents
-    from motherlode.index.store import _locale as locale
+    from motherlode.index.lexical import LexicalIndex
+    from motherlode.index.store import locale
 
     folder = workspace / f"lexical/{workspace.facts('data')['tables']}"
     if not folder.exists():
@@ -103,7 +104,7 @@ def versus(result: "Evaluation", baseline: str, recipe: Recipe) -> dict[str, Any
     return deltas
 
 
-def _write_tables(folder: Any, result: "Evaluation", systems: "list[Run]", test: "Part") -> None:
+def _write_tables(out: Path, result: "Evaluation", systems: "list[Run]", test: "Part") -> None:
     """per_query, pairs and top as parquet: what the report draws and what anyone may look into."""
     import polars as pl
 
@@ -150,7 +151,7 @@ def _write_tables(folder: Any, result: "Evaluation", systems: "list[Run]", test:
             )
         )
     for name, frame in (("per_query", per_query), ("pairs", pairs), ("top", pl.concat(top))):
-        with replacing(folder / f"{name}.parquet") as temporary:
+        with replacing(out / f"{name}.parquet") as temporary:
             frame.write_parquet(temporary)
 
 
@@ -158,5 +159,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, **recipe.evaluate.model_dump(mode="json")}
 
 
-OUTPUTS = tuple(f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet"))
+OUTPUTS = tuple(
+    f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet")
+)
 STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS)

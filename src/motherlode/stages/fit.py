@@ -33,7 +33,9 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     rows, pool = _items_to_hold(len(shop.item_ids), train, validation, chosen.validation_items, seed)
     texts, text_of_row = np.unique(np.array(shop.texts(rows), dtype=object), return_inverse=True)
     number = lambda items: text_of_row[np.searchsorted(rows, items)]  # noqa: E731
-    query_texts, text_of_query = np.unique(np.array(shop.queries["text"].to_list(), dtype=object), return_inverse=True)
+    query_texts, text_of_query = np.unique(
+        np.array(shop.queries["text"].to_list(), dtype=object), return_inverse=True
+    )
 
     encoder = recipe.encoder
     model = two_tower(
@@ -83,7 +85,12 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         workspace / "fit",
         save=lambda folder: save(model, folder, provenance),
         validate=_validation(
-            queries, items, text_of_query[validation.queries], number(validation.items), validation.grades, number(extra)
+            queries,
+            items,
+            text_of_query[validation.queries],
+            number(validation.items),
+            validation.grades,
+            number(extra),
         ),
         fingerprint=fingerprint(workspace.inputs(STAGE, recipe)),
     )

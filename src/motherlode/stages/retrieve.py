@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motherlode.evaluation.judged import Judged
 from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.evaluation.run import Run
 from motherlode.index.blend import convex, convex_pairs, tune_alpha
@@ -94,7 +93,10 @@ class Part:
         frequency = self.frame["frequency"]
         known = frequency.null_count() < len(frequency)
         found = by_frequency(frequency.cast(float).fill_null(float("nan")).to_numpy() if known else None)
-        for name, flags in (("unseen", self.shop.unseen(self.rows)), ("misspelt", self.shop.misspelt(self.rows))):
+        for name, flags in (
+            ("unseen", self.shop.unseen(self.rows)),
+            ("misspelt", self.shop.misspelt(self.rows)),
+        ):
             found |= by_flag(name, flags) if flags.any() and not flags.all() else {}
         locales = by_label(self.frame["locale"].to_list(), "locale ")
         return found | (locales if len(locales) > 1 else {}) | by_length(self.texts)

@@ -89,7 +89,10 @@ class ShopTexts:
         import polars as pl
 
         ids = self.queries["query_id"][rows]
-        truth, corrections = self.tables.folder / "truth/queries.parquet", self.tables.folder / "corrections.parquet"
+        truth, corrections = (
+            self.tables.folder / "truth/queries.parquet",
+            self.tables.folder / "corrections.parquet",
+        )
         wrong = pl.Series([], dtype=pl.String)
         if truth.exists():
             wrong = pl.read_parquet(truth).filter("misspelt")["query_id"]
@@ -110,7 +113,8 @@ class ShopTexts:
 
         chunks = [
             pa.array(
-                item_texts(batch["title"].to_pylist(), batch["taxonomy"].to_pylist(), self.levels), pa.large_string()
+                item_texts(batch["title"].to_pylist(), batch["taxonomy"].to_pylist(), self.levels),
+                pa.large_string(),
             )
             for batch in self.tables.batches("catalogue", ["title", "taxonomy"])
         ]

@@ -39,9 +39,9 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     with replacing(workspace / "split.parquet") as temporary:
         parts.write_parquet(temporary)
     rows = {
-        part: parts.filter(pl.col("part") == part).select(
-            pl.len().alias("pairs"), pl.col("query_id").n_unique().alias("queries")
-        ).row(0, named=True)
+        part: parts.filter(pl.col("part") == part)
+        .select(pl.len().alias("pairs"), pl.col("query_id").n_unique().alias("queries"))
+        .row(0, named=True)
         for part in PARTS
     }
     for part in PARTS:
@@ -54,4 +54,6 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     return rows
 
 
-STAGE = Stage("split", ("data",), lambda r: {"seed": r.seed, **r.split.model_dump()}, work, ("split.parquet",))
+STAGE = Stage(
+    "split", ("data",), lambda r: {"seed": r.seed, **r.split.model_dump()}, work, ("split.parquet",)
+)

@@ -80,8 +80,12 @@ def fit(
 
     folder = Path(folder)
     if len(batches) == 0:
-        raise SettingError("There is no graded group to train on: training needs a query with a grade above 0.")
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision))
+        raise SettingError(
+            "There is no graded group to train on: training needs a query with a grade above 0."
+        )
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision)
+    )
     main, rank, world = accelerator.is_main_process, accelerator.process_index, accelerator.num_processes
     keep_freed_memory()
     torch.manual_seed(settings.seed + rank)
@@ -116,7 +120,7 @@ def fit(
             optimiser.zero_grad()
             state.step += 1
             loss = float(result["loss"].detach())
-            record = {
+            record: dict[str, float] = {
                 "step": state.step,
                 "epoch": epoch,
                 "loss": loss,
@@ -142,7 +146,9 @@ def fit(
                 _store(checkpoint, module, optimiser, schedule, state, fingerprint)
             elif log:
                 log.write(record)
-            advance(1, loss=f"{loss:.3f}", best="-" if state.best_score is None else f"{state.best_score:.4f}")
+            advance(
+                1, loss=f"{loss:.3f}", best="-" if state.best_score is None else f"{state.best_score:.4f}"
+            )
     accelerator.wait_for_everyone()
     return FitResult(state.best_step, state.best_score, state.step, state.stopped)
 
