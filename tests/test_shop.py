@@ -18,6 +18,7 @@ from motherlode.shop import queries as asking
 from motherlode.shop.assortment import assortment
 from motherlode.shop.generate import write
 from motherlode.shop.truth import Truth
+from motherlode.tables.check import check_tables
 from motherlode.tables.schema import SCHEMAS
 from motherlode.tables.tables import Tables
 
@@ -269,8 +270,19 @@ def test_a_shop_of_another_version_has_no_truth(tmp_path: Path) -> None:
     small = write(tmp_path / "old", items=100, queries=5)
     file = small.folder / "truth" / "parameters.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 0}))
-    with pytest.raises(InputError, match="generate it again"):
+    with pytest.raises(InputError, match="generate it anew"):
         Truth(small.folder)
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("keep me")
+    with pytest.raises(InputError, match="no folder of tables"):
+        write(tmp_path, items=100, queries=5)
+    assert (tmp_path / "letter.txt").read_text() == "keep me"
+
+
+def test_the_tables_pass_the_check_without_a_problem(shop: Tables) -> None:
+    assert check_tables(shop.folder).counts == {}
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from motherlode.shop.items import batches, item_ids
 from motherlode.shop.pairs import write_pairs
 from motherlode.shop.queries import BROADNESS, Queries, draw, query_ids
 from motherlode.shop.truth_tables import VERSION, attributes_column, code_columns, truth_table
+from motherlode.tables.check import refuse_foreign
 from motherlode.tables.tables import Tables, TableWriter, write_source
 
 USER_BATCH = 2_000
@@ -42,8 +43,10 @@ def write(
     views: whether to write the features table; engagement: whether to write the engagement table.
     label_errors, false_negatives: shares of planted faults, see `judgements.plant`.
     Memory does not grow with `items`. The same arguments give the same tables, and row n of the catalogue
-    and of the features depends on (seed, n) alone. Raises SettingError on an argument that cannot be.
+    and of the features depends on (seed, n) alone. Raises SettingError on an argument that cannot be,
+    InputError where `out` holds something other than tables.
     """
+    refuse_foreign(out)
     if items < SMALLEST:
         raise SettingError(f"items = {items}: a generated shop has at least {SMALLEST} items.")
     if queries is None:

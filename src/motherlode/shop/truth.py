@@ -49,8 +49,8 @@ class Truth:
         self.parameters: dict[str, Any] = read_json(folder / "truth" / "parameters.json")
         if self.parameters["version"] != VERSION:
             raise InputError(
-                f"{folder} holds a shop of version {self.parameters['version']}, but items are derived by version "
-                f"{VERSION}: generate it again."
+                f"{folder} holds a shop of version {self.parameters['version']}, but version {VERSION} "
+                "is installed and would derive other items: generate it anew."
             )
         self.seed, self.items = int(self.parameters["seed"]), int(self.parameters["items"])
         table = pq.read_table(folder / "truth" / "queries.parquet")
