@@ -41,9 +41,7 @@ class Shop(NamedTuple):
 def shop(name: str, folder: Path, fields: dict[str, str]) -> Shop:
     """Read one data set; `fields` maps its columns to ours."""
     products = pl.read_parquet(folder / "products.parquet", columns=["product_id", *fields])
-    pairs = pl.read_parquet(folder / "judgments.parquet").unique(
-        ["query_id", "product_id"], maintain_order=True
-    )
+    pairs = pl.read_parquet(folder / "judgments.parquet").unique(["query_id", "product_id"], maintain_order=True)
     queries = pairs.unique("query_id", maintain_order=True)
     row = {item: number for number, item in enumerate(products["product_id"])}
     place = {query: number for number, query in enumerate(queries["query_id"])}
@@ -54,9 +52,7 @@ def shop(name: str, folder: Path, fields: dict[str, str]) -> Shop:
         len(queries),
     )
     texts = products.drop("product_id").rename(fields).fill_null("").to_dicts()
-    half = [
-        hashlib.blake2b(query.encode(), digest_size=1).digest()[0] % 2 == 1 for query in queries["query_id"]
-    ]
+    half = [hashlib.blake2b(query.encode(), digest_size=1).digest()[0] % 2 == 1 for query in queries["query_id"]]
     return Shop(name, texts, queries["query"].to_list(), judged, np.array(half))
 
 
@@ -119,9 +115,7 @@ def main() -> None:
         shop("Home Depot", Path(root) / "homedepot_search", {"title": "title"}),
         shop("ESCI", Path(root) / "esci_us_150q", esci),
     ]
-    print(
-        "| data | system | validation NDCG@10 / recall@100 | test NDCG@10 / recall@100 | build s | query ms |"
-    )
+    print("| data | system | validation NDCG@10 / recall@100 | test NDCG@10 / recall@100 | build s | query ms |")
     print("|---|---|---|---|---|---|")
     for data in shops:
         with tempfile.TemporaryDirectory() as folder:
@@ -133,14 +127,10 @@ def main() -> None:
                 searched = (time.process_time() - built) / len(data.queries) * 1e3
                 metrics = ranking_metrics(data.judged, rows)
                 halves = [
-                    " / ".join(
-                        f"{np.nanmean(metrics[metric][half]):.3f}" for metric in ("ndcg@10", "recall@100")
-                    )
+                    " / ".join(f"{np.nanmean(metrics[metric][half]):.3f}" for metric in ("ndcg@10", "recall@100"))
                     for half in (~data.test, data.test)
                 ]
-                print(
-                    f"| {data.name} | {name} | {' | '.join(halves)} | {built - began:.2f} | {searched:.2f} |"
-                )
+                print(f"| {data.name} | {name} | {' | '.join(halves)} | {built - began:.2f} | {searched:.2f} |")
 
 
 if __name__ == "__main__":

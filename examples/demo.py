@@ -23,9 +23,7 @@ def main() -> None:
     }
     print(f"motherlode demo on {what[source]}", flush=True)
     recipe = motherlode.Recipe.load(overrides=[f"data.source={source}"])
-    made = motherlode.run(
-        recipe, WORKSPACE, tell=lambda stage, state, s: print(f"  {stage:<9} {state} {s:.0f} s")
-    )
+    made = motherlode.run(recipe, WORKSPACE, tell=lambda stage, state, s: print(f"  {stage:<9} {state} {s:.0f} s"))
 
     from motherlode.cli import print_metrics
 

@@ -134,9 +134,7 @@ def save(folder: Path, titles: list[str], queries: list[str], judged: Judged) ->
                      None if grade < 0 else int(grade))
                 )  # fmt: skip
     names = ["query_id", "system", "rank", "item_id", "title", "score", "grade"]
-    pl.DataFrame(top, schema=names, orient="row", infer_schema_length=None).write_parquet(
-        folder / "top.parquet"
-    )
+    pl.DataFrame(top, schema=names, orient="row", infer_schema_length=None).write_parquet(folder / "top.parquet")
     return found
 
 

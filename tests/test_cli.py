@@ -45,7 +45,7 @@ def esci(tmp_path_factory, data_root) -> Path:
     return folder
 
 
-def test_a_run_on_real_judgements(esci, data_root):
+def test_a_run_on_real_judgements(esci):
     metrics = json.loads((esci / "evaluate/metrics.json").read_text())
     assert set(metrics["systems"]) == {"bm25", "untouched", "untouched + bm25", "trained", "trained + bm25"}
     ndcg = {name: found["catalogue"]["ndcg@10"]["mean"] for name, found in metrics["systems"].items()}
@@ -63,9 +63,7 @@ def test_a_run_on_real_judgements(esci, data_root):
 def test_a_second_run_has_nothing_to_do_and_status_says_what_is_stale(esci, data_root):
     done = motherlode("run", "-w", str(esci), MOTHERLODE_DATA=str(data_root))
     assert done.stderr.count("is up to date") == 7
-    status = json.loads(
-        motherlode("status", "-w", str(esci), "--json", MOTHERLODE_DATA=str(data_root)).stdout
-    )
+    status = json.loads(motherlode("status", "-w", str(esci), "--json", MOTHERLODE_DATA=str(data_root)).stdout)
     assert {stage["state"] for stage in status["stages"]} == {"fresh"}
     changed = motherlode("status", "fit.epochs=3", "-w", str(esci), MOTHERLODE_DATA=str(data_root)).stdout
     lines = {line.split()[0]: line for line in changed.splitlines()}
@@ -130,9 +128,7 @@ def test_a_broken_table_is_named_with_file_row_and_field(tmp_path):
     assert not (tmp_path / "w/tables").exists()
     lenient = motherlode("check", f"data.source={folder}", "data.strict=false", "-w", str(tmp_path / "w"))
     assert "Wrote" in lenient.stdout
-    rejects = [
-        json.loads(line) for line in (tmp_path / "w/tables/judgements.rejects.jsonl").read_text().splitlines()
-    ]
+    rejects = [json.loads(line) for line in (tmp_path / "w/tables/judgements.rejects.jsonl").read_text().splitlines()]
     assert len(rejects) == 1
 
 
@@ -173,13 +169,9 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_metrics(tmp_path):
         killed += process.wait() == -signal.SIGKILL
     assert killed >= 1
     motherlode("run", *settings, "-w", str(tmp_path / "cut"))
-    metrics = [
-        json.loads((tmp_path / name / "evaluate/metrics.json").read_text()) for name in ("whole", "cut")
-    ]
+    metrics = [json.loads((tmp_path / name / "evaluate/metrics.json").read_text()) for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
-    hits = [
-        motherlode("search", "mug", "-w", str(tmp_path / name), "--json").stdout for name in ("whole", "cut")
-    ]
+    hits = [motherlode("search", "mug", "-w", str(tmp_path / name), "--json").stdout for name in ("whole", "cut")]
     assert hits[0] == hits[1]
     left = [path for path in (tmp_path / "cut").rglob(".*.tmp") if path.is_file()]
     assert not left

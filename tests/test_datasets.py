@@ -115,9 +115,7 @@ def test_homedepot_competition(tmp_path):
         '9,100002,"Deck ""Over""","angle",1.75\n'
     )
     (raw / "train.csv").write_text(train, encoding="iso-8859-1")
-    (raw / "test.csv").write_text(
-        '"id","product_uid","product_title","search_term"\n1,100003,"Door","door"\n'
-    )
+    (raw / "test.csv").write_text('"id","product_uid","product_title","search_term"\n1,100003,"Door","door"\n')
     (raw / "product_descriptions.csv").write_text('"product_uid","product_description"\n100001,"strong"\n')
     (raw / "attributes.csv").write_text(
         '"product_uid","name","value"\n100001,"Material","Steel"\n100001,"MFG Brand Name","Acme"\n,,\n'
@@ -142,20 +140,14 @@ def test_movielens_official(tmp_path):
     large, small = tmp_path / "ml-1m", tmp_path / "ml-100k"
     large.mkdir()
     small.mkdir()
-    (large / "movies.dat").write_bytes(
-        "1::Amélie (2001)::Comedy|Romance\n2::Heat: Two::Crime\n".encode("latin-1")
-    )
+    (large / "movies.dat").write_bytes("1::Amélie (2001)::Comedy|Romance\n2::Heat: Two::Crime\n".encode("latin-1"))
     (large / "ratings.dat").write_text("1::2::5::978300760\n1::1::3::978300719\n")
     flags = ["0"] * 19
     flags[5] = flags[14] = "1"
-    (small / "u.item").write_bytes(
-        f"1|Amélie (2001)|01-Jan-2001||http://x|{'|'.join(flags)}\n".encode("latin-1")
-    )
+    (small / "u.item").write_bytes(f"1|Amélie (2001)|01-Jan-2001||http://x|{'|'.join(flags)}\n".encode("latin-1"))
     (small / "u.data").write_text("196\t1\t3\t881250949\n")
     tables = load("ml1m", tmp_path / "out1", root=tmp_path, strict=True)
-    assert tables.frame("catalogue")["attributes"][0].to_list() == pairs(
-        ("genre", "Comedy"), ("genre", "Romance")
-    )
+    assert tables.frame("catalogue")["attributes"][0].to_list() == pairs(("genre", "Comedy"), ("genre", "Romance"))
     times = [datetime.fromtimestamp(second, UTC) for second in (978300719, 978300760)]
     assert rows(tables, "interactions", "item_id", "time") == [("1", times[0]), ("2", times[1])]
     tables = load("ml100k", tmp_path / "out2", root=tmp_path, strict=True)
@@ -197,9 +189,7 @@ def test_published_files_are_fetched_once_and_recorded(tmp_path, monkeypatch):
 
 def test_a_failed_fetch_leaves_nothing(tmp_path, monkeypatch):
     urls = {"product.csv": (tmp_path / "nowhere").as_uri()}
-    monkeypatch.setattr(
-        "motherlode.datasets.wands.INFO", source.DataSet(**{**vars(info("wands")), "urls": urls})
-    )
+    monkeypatch.setattr("motherlode.datasets.wands.INFO", source.DataSet(**{**vars(info("wands")), "urls": urls}))
     with pytest.raises(MissingError, match="fetching failed"):
         load("wands", tmp_path / "out", root=tmp_path / "root")
     assert list(tmp_path.iterdir()) == []

@@ -67,9 +67,7 @@ def test_untied_towers_have_a_backbone_each():
 def test_a_narrower_output_keeps_most_of_the_similarity(base, data_root):
     import polars as pl
 
-    titles = pl.read_parquet(data_root / "esci_us_150q/products.parquet", columns=["title"])[
-        "title"
-    ].to_list()[:300]
+    titles = pl.read_parquet(data_root / "esci_us_150q/products.parquet", columns=["title"])["title"].to_list()[:300]
     wide, narrow = two_tower(base, titles), two_tower(base, titles, dim=64)
     full, short = wide.encode_document(titles), narrow.encode_document(titles)
     assert short.shape == (300, 64)
@@ -139,9 +137,7 @@ def test_each_distinct_text_is_encoded_once_and_then_read_back(tmp_path, monkeyp
     model = two_tower("static", TEXTS)
     seen: list[str] = []
     plain = type(model).encode
-    monkeypatch.setattr(
-        type(model), "encode", lambda self, texts, **k: seen.extend(texts) or plain(self, texts, **k)
-    )
+    monkeypatch.setattr(type(model), "encode", lambda self, texts, **k: seen.extend(texts) or plain(self, texts, **k))
     vectors = encode(model, TEXTS, "document", tmp_path)
     assert sorted(seen) == sorted(set(TEXTS))
     np.testing.assert_array_equal(vectors, encode(model, TEXTS, "document", tmp_path))

@@ -39,9 +39,7 @@ def test_equals_a_loop_and_does_not_depend_on_the_chunk(monkeypatch: pytest.Monk
         known = ~np.isnan(values[:, column] - baseline[:, column])
         assert figures["n"] == known.sum()
         assert figures["delta"] == pytest.approx((values - baseline)[known, column].mean())
-        assert figures["relative"] == pytest.approx(
-            values[known, column].mean() / baseline[known, column].mean() - 1
-        )
+        assert figures["relative"] == pytest.approx(values[known, column].mean() / baseline[known, column].mean() - 1)
         for name, value in slow(values[:, column], baseline[:, column], 300, 11).items():
             assert figures[name] == pytest.approx(value), name
     monkeypatch.setattr(bootstrap, "_CHUNK_CELLS", 40 * 7)
@@ -56,13 +54,9 @@ def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
     truth, trials = 0.1, 400
     # one column a trial: independent experiments of 80 queries each
     baseline = rng.normal(0.5, 0.2, (80, trials))
-    found = paired_bootstrap(
-        baseline + rng.normal(truth, 0.3, (80, trials)), baseline, resamples=1000, seed=1
-    )
+    found = paired_bootstrap(baseline + rng.normal(truth, 0.3, (80, trials)), baseline, resamples=1000, seed=1)
     covered = np.mean([figures["low"] <= truth <= figures["high"] for figures in found])
-    assert (
-        0.91 < covered < 0.98
-    )  # 0.95 +- 2.5 standard errors of 400 trials, and the known slight shortfall at n = 80
+    assert 0.91 < covered < 0.98  # 0.95 +- 2.5 standard errors of 400 trials, and the known slight shortfall at n = 80
 
 
 def test_p_is_uniform_under_no_difference_and_small_under_a_real_one() -> None:

@@ -66,9 +66,7 @@ def test_token_overlap_by_hand() -> None:
     np.testing.assert_allclose(overlap, [2 / 3, 1 / 3, 0, np.nan])
     assert slices.overlapping_pairs(overlap)["overlap >= 70 %"].tolist() == [False] * 4
     parts = slices.by_overlap(judged, overlap)
-    assert list(parts) == [
-        "overlap < 70 %"
-    ]  # the query without a token and the one without a pair are in neither
+    assert list(parts) == ["overlap < 70 %"]  # the query without a token and the one without a pair are in neither
     assert parts["overlap < 70 %"].tolist() == [True, True, False, False]
 
 

@@ -16,10 +16,7 @@ def legs(draw):
 
     def leg():
         width = draw(st.integers(1, 6))
-        lists = [
-            draw(st.dictionaries(st.integers(0, 11), st.integers(-4, 4), max_size=width))
-            for _ in range(queries)
-        ]
+        lists = [draw(st.dictionaries(st.integers(0, 11), st.integers(-4, 4), max_size=width)) for _ in range(queries)]
         rows = np.full((queries, width), -1)
         scores = np.zeros((queries, width))
         for number, found in enumerate(lists):

@@ -80,9 +80,7 @@ def test_approximate_search_keeps_its_recall(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "EXACT_ROWS", 5_000)
     rng = np.random.default_rng(4)
     centres = rng.standard_normal((400, 16))
-    points = (centres[rng.integers(400, size=21_000)] + 0.6 * rng.standard_normal((21_000, 16))).astype(
-        np.float32
-    )
+    points = (centres[rng.integers(400, size=21_000)] + 0.6 * rng.standard_normal((21_000, 16))).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     vectors, tuned_on, held_out = points[:20_000], points[20_000:20_500], points[20_500:20_700]
     np.save(tmp_path / "vectors.npy", vectors)

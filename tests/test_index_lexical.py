@@ -62,9 +62,7 @@ def slow_bm25(texts, query, locale="en", k1=1.2, b=0.75):
     return scores
 
 
-words = st.lists(
-    st.sampled_from(["red", "paint", "paints", "5gal", "gal", "2x4", "hose", "nothing"]), max_size=6
-)
+words = st.lists(st.sampled_from(["red", "paint", "paints", "5gal", "gal", "2x4", "hose", "nothing"]), max_size=6)
 
 
 @given(words.map(" ".join))
@@ -100,9 +98,7 @@ def test_hostile_text_is_only_words(small, text):
 
 
 def test_items_may_hold_hostile_text_too(tmp_path):
-    index = LexicalIndex.build(
-        ((n, {"title": text, "brand": None}) for n, text in enumerate(HOSTILE)), tmp_path / "i"
-    )
+    index = LexicalIndex.build(((n, {"title": text, "brand": None}) for n, text in enumerate(HOSTILE)), tmp_path / "i")
     assert index.search(["not"], 1).rows[0, 0] == HOSTILE.index("AND OR NOT")
 
 
@@ -118,9 +114,7 @@ def test_ties_across_segments_keep_the_smaller_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "HEAP", 15_000_000)  # the engine's least: the writer flushes several segments
     filler = [f"w{n % 977} z{n % 89} y{n}" for n in range(150_000)]
     order = np.random.default_rng(0).permutation(len(filler))
-    index = LexicalIndex.build(
-        ((int(row), {"title": f"paint {filler[row]}"}) for row in order), tmp_path / "index"
-    )
+    index = LexicalIndex.build(((int(row), {"title": f"paint {filler[row]}"}) for row in order), tmp_path / "index")
     assert index._searcher.num_segments > 1
     # letters and numbers part, so every text has seven terms, and "paint" ties everywhere
     assert index.search(["paint"], 20).rows[0].tolist() == list(range(20))
@@ -145,9 +139,7 @@ def test_real_titles_reach_the_known_strength(data_root, tmp_path):
     if not folder.is_dir():
         pytest.skip("MOTHERLODE_DATA holds no esci_us_150q")
     items = pl.read_parquet(folder / "products.parquet", columns=["product_id", "title"])
-    pairs = pl.read_parquet(folder / "judgments.parquet").unique(
-        ["query_id", "product_id"], maintain_order=True
-    )
+    pairs = pl.read_parquet(folder / "judgments.parquet").unique(["query_id", "product_id"], maintain_order=True)
     queries = pairs.unique("query_id", maintain_order=True)
     row = {item: number for number, item in enumerate(items["product_id"])}
     place = {query: number for number, query in enumerate(queries["query_id"])}
@@ -157,15 +149,11 @@ def test_real_titles_reach_the_known_strength(data_root, tmp_path):
         pairs["label3"].to_numpy(),
         len(queries),
     )
-    index = LexicalIndex.build(
-        ((n, {"title": title}) for n, title in enumerate(items["title"])), tmp_path / "index"
-    )
+    index = LexicalIndex.build(((n, {"title": title}) for n, title in enumerate(items["title"])), tmp_path / "index")
     found = index.search(queries["query"].to_list(), 100)
     metrics = ranking_metrics(judged, found.rows)
     assert 0.633 < np.nanmean(metrics["ndcg@10"]) < 0.70
     assert 0.772 < np.nanmean(metrics["recall@100"]) < 0.85
-    again = index.score(
-        queries["query"].to_list(), np.arange(0, found.rows.size + 1, 100), found.rows.ravel().clip(0)
-    )
+    again = index.score(queries["query"].to_list(), np.arange(0, found.rows.size + 1, 100), found.rows.ravel().clip(0))
     real = found.rows.ravel() >= 0
     np.testing.assert_allclose(again[real], found.scores.ravel()[real], rtol=1e-5)

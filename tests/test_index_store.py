@@ -37,9 +37,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     with TableWriter(folder / "tables", "catalogue") as writer:
         writer.write(CATALOGUE)
-    vocabulary = {
-        word: n for n, word in enumerate(["?", *sorted({w for t in CATALOGUE["title"] for w in t.split()})])
-    }
+    vocabulary = {word: n for n, word in enumerate(["?", *sorted({w for t in CATALOGUE["title"] for w in t.split()})])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="?"))
     tokenizer.pre_tokenizer = Whitespace()
     weights = np.random.default_rng(0).standard_normal((len(vocabulary), 16)).astype(np.float32)
@@ -50,9 +48,7 @@ def inputs(tmp_path_factory):
 
 
 def build(inputs, folder, alpha=0.5, **facts):
-    return Index.build(
-        Tables(inputs / "tables"), inputs / "vectors.npy", inputs / "encoder", folder, alpha, facts
-    )
+    return Index.build(Tables(inputs / "tables"), inputs / "vectors.npy", inputs / "encoder", folder, alpha, facts)
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +154,7 @@ def test_a_killed_build_disturbs_nobody_and_is_swept(inputs, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, inputs, folder], env=os.environ, check=False)
     assert done.returncode == -signal.SIGKILL
     assert any(path.name.endswith(".tmp") for path in folder.iterdir())
-    assert (
-        Index.open(folder).facts["version"] == 1 and Index.open(folder).search("red paint")[0].item_id == "a"
-    )
+    assert Index.open(folder).facts["version"] == 1 and Index.open(folder).search("red paint")[0].item_id == "a"
     build(inputs, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["current", "v000001", "v000002"]
 

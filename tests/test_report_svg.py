@@ -57,9 +57,7 @@ def test_markup_escapes_everything_that_is_not_markup() -> None:
 
 
 def test_numbers_and_names() -> None:
-    assert (
-        plain(0.3216) == "0.322" and plain(None) == "–" and plain(1204) == "1,204" and plain(-0.5) == "−0.500"
-    )
+    assert plain(0.3216) == "0.322" and plain(None) == "–" and plain(1204) == "1,204" and plain(-0.5) == "−0.500"
     assert signed(0.0412) == "+0.041" and signed(-0.02) == "−0.020"
     delta = {
         "delta": 0.066,
@@ -88,7 +86,5 @@ def test_pictures_survive_flat_and_missing_values() -> None:
     flat = curve("Loss", np.arange(3.0), np.ones(3))
     long = curve("Loss", np.arange(5000.0), np.random.default_rng(0).random(5000))
     assert "nan" not in flat and len(long) < 20_000
-    one_grade = ridges(
-        "x", np.array([0.1, 0.2], dtype=np.float32), np.array([2, 2], dtype=np.int8), (0.1, 0.2), {}
-    )
+    one_grade = ridges("x", np.array([0.1, 0.2], dtype=np.float32), np.array([2, 2], dtype=np.int8), (0.1, 0.2), {})
     assert one_grade.count("<path") == 1 and "Grade 0, irrelevant: 0 pairs" in one_grade

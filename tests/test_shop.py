@@ -70,9 +70,7 @@ def read_rules() -> tuple[dict[str, tuple[str, list[str]]], dict[tuple[str, ...]
         name, kind, values = re.fullmatch(r"(\w+) (\w+): (.*)", line).groups()  # type: ignore[union-attr]
         attributes[name] = (kind, [value.split("/")[0].strip() for value in values.split(",")])
     rows = [line.split("|") for line in words.LEAVES.strip().splitlines()]
-    paths = {
-        row[1].split(",")[0].strip(" *"): tuple(part.strip() for part in row[0].split(">")) for row in rows
-    }
+    paths = {row[1].split(",")[0].strip(" *"): tuple(part.strip() for part in row[0].split(">")) for row in rows}
     complements = {
         paths[row[1].split(",")[0].strip(" *")]: {paths[n.strip()] for n in row[3].split(",") if n.strip()}
         for row in rows
@@ -139,12 +137,8 @@ def test_planted_faults_are_exactly_the_wrong_judgements(shop: Tables) -> None:
     unjudged = planted.filter(kind="unjudged")
     assert unjudged["planted_grade"].is_null().all()
     assert unjudged.join(judgements, on=["query_id", "item_id"]).is_empty()
-    assert known.grade(unjudged["query_id"].to_list(), unjudged["item_id"].to_list()).tolist() == [2] * len(
-        unjudged
-    )
-    assert given.filter(kind="false negative").select("true_grade", "planted_grade").unique().rows() == [
-        (2, 0)
-    ]
+    assert known.grade(unjudged["query_id"].to_list(), unjudged["item_id"].to_list()).tolist() == [2] * len(unjudged)
+    assert given.filter(kind="false negative").select("true_grade", "planted_grade").unique().rows() == [(2, 0)]
 
     errors = given.filter(kind="label error")
     assert errors.height / judgements.height == pytest.approx(0.05, abs=0.01)
@@ -183,9 +177,7 @@ def test_query_texts_say_exactly_what_the_truth_says(shop: Tables) -> None:
         nouns = [a.phrases[n].lower() for n in (*a.nouns[query["leaf"]], *a.plurals[query["leaf"]]) if n >= 0]
         rests = {f" {query['clean']} "}
         for choices in [*forms, nouns]:
-            rests = {
-                rest.replace(f" {form} ", " ", 1) for rest in rests for form in choices if f" {form} " in rest
-            }
+            rests = {rest.replace(f" {form} ", " ", 1) for rest in rests for form in choices if f" {form} " in rest}
         assert {rest.strip() for rest in rests} & (noise | {""}), query
         assert query["misspelt"] == (query["text"] != query["clean"])
         assert (
@@ -244,9 +236,7 @@ def test_titles_are_ragged_but_honest(shop: Tables) -> None:
     assert 0.05 < silent.height / items.height < 0.2
 
 
-def test_wrong_settings_and_ids_are_refused(
-    shop: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_settings_and_ids_are_refused(shop: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for bad in ({"items": 5}, {"queries": 0}, {"users": 0}, {"seed": -1}, {"label_errors": 1.5}):
         with pytest.raises(SettingError):
             write(tmp_path / "bad", **bad)

@@ -89,9 +89,7 @@ def whole_item(seed: int, numbers: list[int]) -> list[tuple]:
     codes = items.codes(seed, rows)
     views = [vectors(seed, view, rows)[0].tolist() for view in VIEWS]
     text = titles(seed, rows, codes).to_pylist(), descriptions(seed, rows, codes).to_pylist()
-    return list(
-        zip(codes.leaf.tolist(), codes.brand.tolist(), codes.values.tolist(), *text, *views, strict=True)
-    )
+    return list(zip(codes.leaf.tolist(), codes.brand.tolist(), codes.values.tolist(), *text, *views, strict=True))
 
 
 @pytest.mark.parametrize("count", [100, 533, 2000, 7777])

@@ -78,9 +78,7 @@ def write_items(folder, form):
     return next(folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    "form", ["csv", "csv.gz", "tsv", "jsonl", "parquet-map", "parquet-list", "parquet-struct"]
-)
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "jsonl", "parquet-map", "parquet-list", "parquet-struct"])
 def test_every_form_gives_the_same_table(tmp_path, form):
     frame, rows, faults = whole("catalogue", write_items(tmp_path, form))
     assert frame["item_id"].to_list() == ["1", "b"]
@@ -276,9 +274,7 @@ TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 @given(st.lists(TITLES.filter(str.strip), min_size=1, max_size=25), st.integers(1, 9))
 def test_any_text_comes_back_from_csv_with_its_line(tmp_path_factory, titles, rows):
     path = tmp_path_factory.mktemp("csv") / "catalogue.csv"
-    items = [
-        {"item_id": str(n), "title": t, "taxonomy": None, "attributes": None} for n, t in enumerate(titles)
-    ]
+    items = [{"item_id": str(n), "title": t, "taxonomy": None, "attributes": None} for n, t in enumerate(titles)]
     text = csv_text(items)
     path.write_text(text, newline="")
     with pytest.MonkeyPatch.context() as patch:

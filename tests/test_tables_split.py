@@ -53,9 +53,7 @@ def test_shares_are_met():
     divided = split(many(), seed=1)
     queries = divided.group_by("query_id").agg(pl.col("part").unique(), pl.col("seen").any())
     with_test = queries.filter(pl.col("part").list.contains("test"))
-    assert len(queries.filter(pl.col("part").list.contains("validation"))) / 3000 == pytest.approx(
-        0.1, abs=0.02
-    )
+    assert len(queries.filter(pl.col("part").list.contains("validation"))) / 3000 == pytest.approx(0.1, abs=0.02)
     assert len(with_test) / 3000 == pytest.approx(0.2, abs=0.025)
     assert 1 - with_test["seen"].mean() == pytest.approx(0.3, abs=0.06)
     halved = divided.filter(pl.col("query_id").is_in(with_test.filter("seen")["query_id"].to_list()))

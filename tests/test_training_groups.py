@@ -27,7 +27,7 @@ def test_higher_grade_wins_where_texts_coincide():
 
 
 def test_caps_hold_per_grade_and_everything_below_them_stays():
-    groups = groups_of({item: grade for item, grade in enumerate([2] * 10 + [1] * 3 + [0] * 20)})
+    groups = groups_of(dict(enumerate([2] * 10 + [1] * 3 + [0] * 20)))
     items, grades = groups.sample(0, Caps(4, 4, 8), np.random.default_rng(0))
     assert np.bincount(grades).tolist() == [8, 3, 4]
     assert len(set(items)) == 15
@@ -106,12 +106,15 @@ def test_batches_are_a_pure_function_of_seed_epoch_and_step(many):
     assert not np.array_equal(first(0, 0).queries, first(1, 0).queries)
 
 
-def test_an_epoch_holds_every_trainable_group_once_over_all_processes(many):
+def test_an_epoch_holds_every_trainable_group_over_all_processes(many):
     batches = batches_of(many, "none")
-    seen = [
-        query
-        for step in range(len(batches))
-        for rank in range(2)
-        for query in batches(0, step, rank, 2).queries
-    ]
-    assert sorted(seen) == many.queries[many.trainable(False)].tolist()
+    seen = [query for step in range(len(batches)) for rank in range(2) for query in batches(0, step, rank, 2).queries]
+    expected = many.trainable(False)
+    assert sorted(seen) == sorted(np.repeat(many.queries[expected], many.repeats(Caps(2, 2, 2))[expected]))
+
+
+def test_a_query_with_more_items_than_the_caps_comes_as_often_as_they_need():
+    groups = groups_of(dict(enumerate([2] * 9 + [0] * 3)), {0: 2, 1: 1})
+    assert groups.repeats(Caps(4, 4, 8)).tolist() == [3, 1]
+    assert groups.repeats(Caps(4, 4, 1)).tolist() == [3, 1]
+    assert groups.repeats(Caps(0, 4, 2)).tolist() == [2, 1]

@@ -220,9 +220,7 @@ def _recipe(settings: list[str] | None, workspace: Path) -> Any:
     if len(files) > 1:
         raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
     saved = workspace / "recipe.yaml"
-    anew = any(
-        word.startswith("preset=") for word in words
-    )  # a saved recipe is resolved: it would win over the preset
+    anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
     path = files[0] if files else saved if saved.exists() and not anew else None
     return Recipe.load(path, [word for word in words if "=" in word])
 
@@ -243,9 +241,7 @@ def _stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) 
         records = {name: made.record(name) for name in ORDER if made.record(name)}
         typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
     else:
-        typer.echo(
-            f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}."
-        )
+        typer.echo(f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}.")
     return made
 
 

@@ -47,15 +47,11 @@ def bar(what: str, total: int | None = None, unit: str = "items", start: int = 0
             if not state["shown"] and now - began > QUIET_SECONDS:
                 progress.start()
                 state["shown"] = True
-            progress.update(task, advance=amount, rate=rate, **({"note": note} if note else {}))
+            progress.update(task, advance=amount, rate=rate, note=note)
         elif now - state["printed"] > 15:  # a log file gets a line now and then instead of a bar
             state["printed"] = now
             done = start + state["done"]
-            left = (
-                f", {(now - began) * (total - done) / state['done']:,.0f} s left"
-                if total and state["done"]
-                else ""
-            )
+            left = f", {(now - began) * (total - done) / state['done']:,.0f} s left" if total and state["done"] else ""
             of = f" of {total:,}" if total else ""
             print(f"{what}: {done:,}{of} {unit}, {rate}{left}  {note}", file=sys.stderr, flush=True)
 

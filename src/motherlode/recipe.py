@@ -1,6 +1,7 @@
 """What a run is: one small typed file. Unknown keys are errors; a preset is the one dial."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +62,7 @@ class Fit(Strict):
     clip: float = Field(1.0, gt=0)
     patience: int = Field(3, ge=1, description="validations without a gain before stopping")
     validations_per_epoch: int = Field(1, ge=1)
-    validation_items: int = Field(
-        5_000, ge=0, description="catalogue items beside the judged ones in validation"
-    )
+    validation_items: int = Field(5_000, ge=0, description="catalogue items beside the judged ones in validation")
     temperature: float = Field(0.05, gt=0, description="start of the learnable temperature")
     reduction: Literal["sum", "mean"] = "sum"
     unrelated: Literal["none", "random", "in_batch", "both"] = Field(
@@ -130,12 +129,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     # a small transformer, wholly fine-tuned: minutes to an hour on a laptop
     "small": {
         "encoder": {"base": "minilm"},
-        "fit": {"epochs": 3, "groups": 64, "lr": 1e-4},
+        "fit": {"epochs": 3, "lr": 1.5e-4},
     },
     # the paper's likely backbone, its name on the hub; wants a GPU or patience
     "base": {
         "encoder": {"base": "intfloat/multilingual-e5-small"},
-        "fit": {"epochs": 3, "groups": 128, "lr": 5e-5},
+        "fit": {"epochs": 3, "lr": 5e-5},
     },
 }
 
@@ -170,10 +169,8 @@ def _set(settings: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         value = text
     if isinstance(value, str):
-        try:  # YAML 1.1 reads 1e-4 as text
+        with suppress(ValueError):  # YAML 1.1 reads 1e-4 as text
             value = float(value)
-        except ValueError:
-            pass
     settings[last] = value
 
 

@@ -34,6 +34,11 @@ class Stage:
     version: int = 1
 
 
+def no_settings(_: Recipe) -> dict[str, Any]:
+    """For a stage that depends on the stages above it alone."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Standing:
     """Whether a stage's output is there and fits the recipe, and if not why."""
@@ -58,9 +63,7 @@ class Workspace:
         """The recipe this workspace was last run with."""
         path = self / "recipe.yaml"
         if not path.exists():
-            raise MissingError(
-                f"{self.folder} holds no run yet: make one with `motherlode run -w {self.folder}`."
-            )
+            raise MissingError(f"{self.folder} holds no run yet: make one with `motherlode run -w {self.folder}`.")
         return Recipe.load(path)
 
     def record(self, stage: str) -> dict[str, Any] | None:
@@ -72,9 +75,7 @@ class Workspace:
         """The facts a finished stage recorded."""
         record = self.record(stage)
         if record is None:
-            raise MissingError(
-                f"{self.folder} has no finished '{stage}': run `motherlode {stage} -w {self.folder}`."
-            )
+            raise MissingError(f"{self.folder} has no finished '{stage}': run `motherlode {stage} -w {self.folder}`.")
         return dict(record["facts"])
 
     def inputs(self, stage: Stage, recipe: Recipe) -> dict[str, Any]:

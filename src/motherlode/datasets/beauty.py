@@ -25,9 +25,7 @@ def write(raw: Path, out: Path) -> None:
     catalogue = items.select(
         "item_id",
         title=pl.coalesce("title", "keywords"),
-        attributes=pl.concat_list(
-            attributes(keywords=pl.col("keywords")), named("attribute", pl.col("attribute_ids"))
-        ),
+        attributes=pl.concat_list(attributes(keywords=pl.col("keywords")), named("attribute", pl.col("attribute_ids"))),
     )
     write_table(out, "catalogue", catalogue)
     rows = pl.read_parquet(raw / "interactions.parquet").sort("user_id", "position")

@@ -24,8 +24,7 @@ def text_frame(path: Path, form: str) -> pl.DataFrame:
 def attributes(**columns: pl.Expr) -> pl.Expr:
     """List of (name, value) structs from columns, nulls left out; `_` in a name stands for a space."""
     pairs = [
-        pl.struct(name=pl.lit(name.replace("_", " ")), value=value.cast(pl.String))
-        for name, value in columns.items()
+        pl.struct(name=pl.lit(name.replace("_", " ")), value=value.cast(pl.String)) for name, value in columns.items()
     ]
     filled = pl.element().struct.field("value").is_not_null()
     return pl.concat_list(pairs).list.eval(pl.element().filter(filled))

@@ -1,7 +1,7 @@
 """Texts tokenised once, and batches of them laid out so that little is padding."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,8 +50,7 @@ class TokenStore:
             return forward(self._bag(rows), task=self.task)["sentence_embedding"]
         order = np.argsort(-self.lengths[rows], kind="stable")
         parts = [
-            forward(self._padded(chunk), task=self.task)["sentence_embedding"]
-            for chunk in self._chunks(rows[order])
+            forward(self._padded(chunk), task=self.task)["sentence_embedding"] for chunk in self._chunks(rows[order])
         ]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
@@ -95,7 +94,7 @@ class TokenStore:
         return self.ids[np.arange(int(lengths.sum())) + starts]
 
 
-def _first_module(model: "SentenceTransformer", task: str) -> "torch.nn.Module":
+def _first_module(model: "SentenceTransformer", task: str) -> Any:
     from sentence_transformers.sentence_transformer.modules import Router
 
     first = model[0]

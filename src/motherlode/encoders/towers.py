@@ -35,8 +35,10 @@ def two_tower(
         untied: give each route a backbone of its own (the paper's asymmetric variant).
         max_tokens: longer texts are cut; ignored by a static table.
 
+    A base that is itself such an encoder (it has the two routes) is taken as it is, to be trained further.
+
     Raises:
-        SettingError: `dim` is wider than the backbone.
+        SettingError: `dim` is wider than the backbone, or differs from that of a ready two-tower encoder.
 
     Source: Mine and Refine (arXiv 2602.17654) §4.1: shared weights, two projection heads, L2 norm. Linear
     heads, their start and the width are ours.
@@ -49,6 +51,13 @@ def two_tower(
     from motherlode.encoders.static import static_backbone
 
     source = load(base)
+    if any(isinstance(module, Router) for module in source.children()):
+        width = source.get_embedding_dimension()
+        if dim not in (None, width) or untied != isinstance(source[0], Router):
+            raise SettingError(
+                f"{base} is a two-tower encoder of width {width} already: encoder.dim and encoder.untied must fit it."
+            )
+        return source
     if base == "static":
         backbone: list[torch.nn.Module] = [static_backbone(source, texts, min(dim or 256, 256))]
     else:

@@ -81,9 +81,7 @@ def evaluate(
         "baseline": baseline,
         "resamples": resamples,
         "seed": seed,
-        "systems": {
-            run.name: _system(judged, run, per_query[run.name], bands, resamples, seed) for run in runs
-        },
+        "systems": {run.name: _system(judged, run, per_query[run.name], bands, resamples, seed) for run in runs},
         "deltas": deltas["all"],
         "slices": {
             name: {
@@ -114,9 +112,7 @@ def evaluate(
 def _check_masks(kind: str, masks: Mapping[str, NDArray[np.bool_]], length: int) -> None:
     for name, mask in masks.items():
         if mask.shape != (length,) or mask.dtype != np.bool_:
-            raise ValueError(
-                f"The {kind} '{name}' must be bool[{length}], not {mask.dtype}{list(mask.shape)}."
-            )
+            raise ValueError(f"The {kind} '{name}' must be bool[{length}], not {mask.dtype}{list(mask.shape)}.")
 
 
 def _per_query(judged: Judged, run: Run, cutoffs: Sequence[int], gains: str) -> PerQuery:
@@ -145,9 +141,7 @@ def _system(judged: Judged, run: Run, metrics: PerQuery, bands: Bands, resamples
     ranked = _means({name: values for name, values in metrics.items() if "@" in name}, resamples, seed)
     found: Found = {"catalogue": {name: mean for name, mean in ranked.items() if not name.startswith(JUDGED)}}
     if run.judged_scores is not None:
-        found["judged"] = {
-            name.removeprefix(JUDGED): mean for name, mean in ranked.items() if name.startswith(JUDGED)
-        }
+        found["judged"] = {name.removeprefix(JUDGED): mean for name, mean in ranked.items() if name.startswith(JUDGED)}
         found["separation"] = separation(judged, run.judged_scores, bands)
     return found
 

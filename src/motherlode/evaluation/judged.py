@@ -23,12 +23,7 @@ class Judged:
     grades: NDArray[np.int8]
 
     def __post_init__(self) -> None:
-        if (
-            self.indptr.ndim != 1
-            or len(self.indptr) == 0
-            or self.indptr[0] != 0
-            or (np.diff(self.indptr) < 0).any()
-        ):
+        if self.indptr.ndim != 1 or len(self.indptr) == 0 or self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any():
             raise ValueError("indptr must hold Q+1 offsets that start at 0 and never fall.")
         if not len(self.items) == len(self.grades) == self.indptr[-1]:
             raise ValueError(
@@ -49,9 +44,7 @@ class Judged:
             )
 
     @classmethod
-    def from_pairs(
-        cls, query_rows: ArrayLike, item_rows: ArrayLike, grades: ArrayLike, n_queries: int
-    ) -> Judged:
+    def from_pairs(cls, query_rows: ArrayLike, item_rows: ArrayLike, grades: ArrayLike, n_queries: int) -> Judged:
         """Judgements from J pairs in any order; a query may have none, a pair may be judged only once."""
         queries = np.asarray(query_rows, dtype=np.int64)
         items = np.asarray(item_rows, dtype=np.int64)

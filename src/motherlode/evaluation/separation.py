@@ -42,9 +42,7 @@ def separation_by_query(judged: Judged, scores: NDArray[np.float32]) -> dict[str
     return measures
 
 
-def separation(
-    judged: Judged, scores: NDArray[np.float32], bands: Bands = BANDS
-) -> dict[str, dict[str, Any]]:
+def separation(judged: Judged, scores: NDArray[np.float32], bands: Bands = BANDS) -> dict[str, dict[str, Any]]:
     """Summary of scores[J] over all queries.
 
     margin_a_b and worst_margin_2_0: {mean, n} over queries. auc_a_b: {pooled, within, n}: over all pairs of

@@ -40,10 +40,7 @@ def by_frequency(frequencies: ArrayLike | None) -> Slices:
 def by_label(labels: Sequence[str | None], prefix: str = "") -> Slices:
     """One slice a label (locale, say), named prefix + label, in sorted order; None belongs to no slice."""
     values = np.array(labels, dtype=object)
-    return {
-        f"{prefix}{label}": values == label
-        for label in sorted({label for label in labels if label is not None})
-    }
+    return {f"{prefix}{label}": values == label for label in sorted({label for label in labels if label is not None})}
 
 
 def by_flag(name: str, flags: ArrayLike) -> Slices:

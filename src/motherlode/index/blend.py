@@ -78,9 +78,7 @@ def _range(leg: Candidates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.where(empty, 0.0, low), np.where(empty, np.inf, high)
 
 
-def _scaled(
-    scores: NDArray[np.float32], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _scaled(scores: NDArray[np.float32], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
     """(score - low) / (high - low); where these are equal, 1 from there up and 0 below."""
     span = high - low
     return np.where(span > 0, (scores - low) / np.where(span > 0, span, 1.0), scores >= high)

@@ -36,9 +36,7 @@ class DenseIndex:
     products summed in double precision and rounded once, the same in any batch and on any threads.
     """
 
-    def __init__(
-        self, vectors: NDArray[np.float32], facts: dict[str, Any], ann: faiss.IndexIVF | None
-    ) -> None:
+    def __init__(self, vectors: NDArray[np.float32], facts: dict[str, Any], ann: faiss.IndexIVF | None) -> None:
         self.facts = facts
         self._vectors = vectors
         self._ann = ann
@@ -174,9 +172,7 @@ def _copy(vectors: NDArray[np.float32], path: Path) -> None:
             wrong = ~(np.abs(np.linalg.norm(block, axis=1) - 1) <= NORM_TOLERANCE)  # true for NaN too
             if wrong.any():
                 row = start + int(np.argmax(wrong))
-                raise InputError(
-                    f"The vector of item row {row} does not have length 1: normalise the vectors first."
-                )
+                raise InputError(f"The vector of item row {row} does not have length 1: normalise the vectors first.")
             file.write(block.data)
             advance(len(block))
 

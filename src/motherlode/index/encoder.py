@@ -22,9 +22,7 @@ def load(folder: Path | str) -> SentenceTransformer:
     try:
         return SentenceTransformer(str(folder), local_files_only=True)
     except Exception as error:  # the libraries beneath raise a dozen kinds for a damaged file
-        raise InputError(
-            f"{folder} is not a whole encoder: save the model and build the index again."
-        ) from error
+        raise InputError(f"{folder} is not a whole encoder: save the model and build the index again.") from error
 
 
 def encode(encoder: SentenceTransformer, texts: list[str]) -> NDArray[np.float32]:

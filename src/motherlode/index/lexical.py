@@ -89,9 +89,7 @@ class LexicalIndex:
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputError(f"{folder} is damaged: build the index again.") from error
         if not whole:
-            raise InputError(
-                f"{folder} does not hold {facts['items']} items as it should: build the index again."
-            )
+            raise InputError(f"{folder} does not hold {facts['items']} items as it should: build the index again.")
         return opened
 
     def search(self, texts: Sequence[str], k: int) -> Candidates:
@@ -106,9 +104,7 @@ class LexicalIndex:
             scores[number, : len(found)], rows[number, : len(found)] = found[:k], found_rows[:k]
         return Candidates(scores, rows)
 
-    def score(
-        self, texts: Sequence[str], indptr: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def score(self, texts: Sequence[str], indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """BM25 scores of given pairs: float32[J], 0 where text and item share no term.
 
         The rows of text q are rows[indptr[q]:indptr[q + 1]], in any order (CSR, J = indptr[-1]).

@@ -78,9 +78,7 @@ class Index:
         folder, encoder_path = Path(folder), Path(encoder_path)
         vectors = _vectors(Path(vectors_path), tables.count("catalogue"))
         if not (encoder_path / "modules.json").exists():
-            raise MissingError(
-                f"{encoder_path} is not a sentence-transformers folder: it holds no modules.json."
-            )
+            raise MissingError(f"{encoder_path} is not a sentence-transformers folder: it holds no modules.json.")
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         version = max(_versions(folder), default=0) + 1
@@ -94,7 +92,7 @@ class Index:
                     f"gives {width}: encode the catalogue with it."
                 )
             Items.write(tables, temporary / "items.arrow")
-            lexical = LexicalIndex.build(documents(tables), temporary / "lexical", locale=_locale(tables))
+            lexical = LexicalIndex.build(documents(tables), temporary / "lexical", locale=locale_of(tables))
             sample = _query_sample(tables, encoder) if len(vectors) > EXACT_ROWS else None
             dense = DenseIndex.build(vectors, temporary / "dense", sample)
             record = {
@@ -128,9 +126,7 @@ class Index:
             sizes = dict(facts["files"])
             known = facts["format"] == FORMAT
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{version / 'index.json'} is missing or damaged: build the index again."
-            ) from error
+            raise InputError(f"{version / 'index.json'} is missing or damaged: build the index again.") from error
         if not known:
             raise InputError(f"{version} was written by another motherlode: build the index again.")
         for name, size in sizes.items():
@@ -145,9 +141,7 @@ class Index:
     @overload
     def search(self, query: list[str], k: int = 10, mode: Mode = "hybrid") -> list[list[Hit]]: ...
 
-    def search(
-        self, query: str | list[str], k: int = 10, mode: Mode = "hybrid"
-    ) -> list[Hit] | list[list[Hit]]:
+    def search(self, query: str | list[str], k: int = 10, mode: Mode = "hybrid") -> list[Hit] | list[list[Hit]]:
         """The k best items for a query, or for each of several; a blank query finds nothing.
 
         mode: "hybrid" blends both legs by `blend.convex` with the alpha of the index; "dense" and
@@ -238,7 +232,7 @@ def _vectors(path: Path, items: int) -> NDArray[np.float32]:
     return vectors
 
 
-def _locale(tables: Tables) -> str:
+def locale_of(tables: Tables) -> str:
     """The most frequent locale of the queries, "en" where none is known."""
     if not tables.has("queries"):
         return "en"

@@ -31,9 +31,7 @@ class Measured:
         frame = pl.scan_parquet(path)
         absent = set(columns) - set(frame.collect_schema().names())
         if absent:
-            raise InputError(
-                f"{path} lacks the column {', '.join(sorted(absent))}: run `motherlode evaluate` again."
-            )
+            raise InputError(f"{path} lacks the column {', '.join(sorted(absent))}: run `motherlode evaluate` again.")
         return frame.select(columns)
 
     def pairs(self, system: str) -> pl.DataFrame | None:

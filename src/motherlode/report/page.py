@@ -49,13 +49,9 @@ def write(
         tables.full_table(measured, systems),
         sections.provenance({key: value for key, value in facts.items() if key != "summary"}),
     )
-    banner = el(
-        "p", "Simulated data: these figures say nothing about real shoppers.", class_="banner", role="note"
-    )
+    banner = el("p", "Simulated data: these figures say nothing about real shoppers.", class_="banner", role="note")
     room = files("motherlode.report")
-    parts = {
-        name: room.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")
-    }
+    parts = {name: room.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
     page = Template(parts["html"]).substitute(
         title=join(title),
         style=parts["css"],
@@ -76,6 +72,4 @@ def _check(systems: Mapping[str, str], measured: Measured) -> None:
     for role, name in systems.items():
         if name not in measured.metrics["systems"]:
             there = ", ".join(measured.metrics["systems"])
-            raise SettingError(
-                f"{measured.folder / 'metrics.json'} has no system '{name}' ({role}): it has {there}."
-            )
+            raise SettingError(f"{measured.folder / 'metrics.json'} has no system '{name}' ({role}): it has {there}.")

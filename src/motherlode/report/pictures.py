@@ -42,9 +42,7 @@ def bars(title: str, rows: Sequence[tuple[str, Mapping[str, Any], str]]) -> Mark
         words = f"{name}: {plain(mean)}" + ("" if low is None else f" [{plain(low)}, {plain(high)}]")
         drawn = [text(0, y + 13, name, "label"), text(WIDTH, y + 28, plain(mean), "value", anchor="end")]
         if mean is not None:
-            drawn.append(
-                el("rect", x=0, y=y + 18, width=f"{scale(mean):.1f}", height=12, rx=2, class_=f"bar {kind}")
-            )
+            drawn.append(el("rect", x=0, y=y + 18, width=f"{scale(mean):.1f}", height=12, rx=2, class_=f"bar {kind}"))
         if low is not None:
             drawn += [line(scale(low), y + 24, scale(high), y + 24, "whisker")]
             drawn += [line(scale(end), y + 20, scale(end), y + 28, "whisker") for end in (low, high)]
@@ -88,9 +86,7 @@ def ridges(
     return panel(title, bottom + 20, means, *marks)
 
 
-def _band(
-    band: Sequence[float | None] | None, extent: tuple[float, float], scale: Any, base: float
-) -> list[Markup]:
+def _band(band: Sequence[float | None] | None, extent: tuple[float, float], scale: Any, base: float) -> list[Markup]:
     if band is None:
         return []
     low = extent[0] if band[0] is None else max(band[0], extent[0])
@@ -156,9 +152,7 @@ def forest(title: str, rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> Ma
     """A difference with its interval a slice (name, queries, delta); hollow where the interval holds 0."""
     left, right, row_height, top = 148, WIDTH - 10, 26, 4
     bottom = top + row_height * len(rows)
-    ends = [
-        float(found[key]) for *_, found in rows for key in ("delta", "low", "high") if found[key] is not None
-    ]
+    ends = [float(found[key]) for *_, found in rows for key in ("delta", "low", "high") if found[key] is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     scale = linear(low, high, left, right)
     marks: list[Markup] = x_axis(scale, ticks(low, high, 3), top, bottom)
@@ -174,9 +168,7 @@ def forest(title: str, rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> Ma
             drawn.append(line(scale(found["low"]), y, scale(found["high"]), y, "whisker"))
             words += f" [{signed(found['low'])}, {signed(found['high'])}]"
         x = scale(found["delta"])
-        drawn.append(
-            el("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4.5, class_="dot" if sure else "dot hollow")
-        )
+        drawn.append(el("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4.5, class_="dot" if sure else "dot hollow"))
         marks.append(tip(words, *drawn))
     label = "; ".join(f"{name} {signed(found['delta'])}" for name, _, found in rows)
     return panel(title, bottom + 20, label, *marks)

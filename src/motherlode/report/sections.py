@@ -95,9 +95,7 @@ def distributions(measured: Measured, systems: Systems) -> Markup | None:
         "Scores of the judged pairs by grade. The fine line is the mean, the strip below a ridge the band "
         "that grade aims for. Ridges further apart mean a score that can be cut at a threshold."
     )
-    return section(
-        "How far apart the grades lie", note, grid(panels), separation_table(metrics, list(frames))
-    )
+    return section("How far apart the grades lie", note, grid(panels), separation_table(metrics, list(frames)))
 
 
 def learning(records: Sequence[Mapping[str, Any]]) -> Markup | None:

@@ -80,9 +80,7 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 def cell(value: float | None, small: str = "") -> Markup:
     """A number in a table, and what changed in small below it."""
-    return el(
-        "td", plain(value), el("small", small) if small else None, data_value="" if value is None else value
-    )
+    return el("td", plain(value), el("small", small) if small else None, data_value="" if value is None else value)
 
 
 def pool_note(metrics: Mapping[str, Any], pool: str = "catalogue") -> str:

@@ -39,9 +39,7 @@ def normal(seed: int, stream: str, rows: NDArray[np.int64], width: int) -> NDArr
     number arithmetic up to the last division, so every machine and every batch size gives the same bits.
     """
     bits = hashed(seed, stream, np.asarray(rows)[:, None] * width + np.arange(width))
-    total = sum(
-        ((bits >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.int64) for shift in (0, 16, 32, 48)
-    )
+    total = sum(((bits >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.int64) for shift in (0, 16, 32, 48))
     return ((total - 2 * 0xFFFF) / np.sqrt((2.0**32 - 1) / 3)).astype(np.float32)
 
 

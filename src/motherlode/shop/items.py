@@ -59,9 +59,7 @@ def codes(seed: int, numbers: NDArray[np.int64]) -> Codes:
     leaf = entries[numbers // BLOCK % len(entries)]
     brand = shop.first_brand[leaf] + below(seed, "brand", head, shop.brand_count[leaf], skew=1.5)
     sizes = shop.sizes[leaf]
-    values = np.stack(
-        [below(seed, f"value {slot}", head, sizes[:, slot], skew=1.2) for slot in range(SLOTS)], axis=1
-    )
+    values = np.stack([below(seed, f"value {slot}", head, sizes[:, slot], skew=1.2) for slot in range(SLOTS)], axis=1)
     rows = np.arange(len(numbers))
     last = (sizes > 0).sum(axis=1) - 1
     shift = np.where(role == VARIANT, numbers - head, 0)

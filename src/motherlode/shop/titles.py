@@ -84,9 +84,7 @@ def descriptions(seed: int, numbers: NDArray[np.int64], codes: Codes) -> pa.Arra
     parts = np.column_stack([values, shop.nouns[codes.leaf, 0]])
     phrases = pa.array(shop.phrases)
     sentence = shop.sentences[below(seed, "sentence", numbers, len(shop.sentences))]
-    text = pc.binary_join_element_wise(
-        pc.utf8_capitalize(join(phrases, parts)), phrases.take(pa.array(sentence)), ". "
-    )
+    text = pc.binary_join_element_wise(pc.utf8_capitalize(join(phrases, parts)), phrases.take(pa.array(sentence)), ". ")
     missing = pa.array(hashed(seed, "description", numbers) % np.uint64(5) == 0)
     return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 

@@ -43,9 +43,7 @@ class Truth:
 
         folder = Path(folder)
         if not (folder / "truth" / "queries.parquet").exists():
-            raise MissingError(
-                f"{folder} holds no truth/queries.parquet: only a generated shop has a known truth."
-            )
+            raise MissingError(f"{folder} holds no truth/queries.parquet: only a generated shop has a known truth.")
         self.parameters: dict[str, Any] = read_json(folder / "truth" / "parameters.json")
         if self.parameters["version"] != VERSION:
             raise InputError(

@@ -24,9 +24,7 @@ def clusters(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return codes(seed, numbers).leaf * STYLES + styles(seed, numbers)
 
 
-def vectors(
-    seed: int, view: str, numbers: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def vectors(seed: int, view: str, numbers: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vectors float32 [n, WIDTH] of one view, and which of them exist [n].
 
     x = Σ_k w_k c_k[code_k] + σ ε over parent, leaf, brand and (leaf, style), each c_k a table of N(0,
@@ -49,6 +47,4 @@ def _centres(seed: int, view: str) -> list[NDArray[np.float32]]:
     leaves = len(shop.paths)
     rng = generator(seed, f"centres {view}")
     sizes = (int(shop.parents.max()) + 1, leaves, len(shop.brands), leaves * STYLES)
-    return [
-        rng.standard_normal((size, WIDTH), dtype=np.float32) / np.float32(np.sqrt(WIDTH)) for size in sizes
-    ]
+    return [rng.standard_normal((size, WIDTH), dtype=np.float32) / np.float32(np.sqrt(WIDTH)) for size in sizes]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from motherlode.recipe import Recipe
-from motherlode.workspace import Stage, Workspace
+from motherlode.workspace import Stage, Workspace, no_settings
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:  # noqa: ARG001 (every stage takes both)
@@ -15,4 +15,4 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:  # noqa: ARG00
     return {"counts": report.counts, "rows": report.rows}
 
 
-STAGE = Stage("check", ("data",), lambda recipe: {}, work, ("check.json",))
+STAGE = Stage("check", ("data",), no_settings, work, ("check.json",))

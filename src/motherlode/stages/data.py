@@ -50,9 +50,7 @@ def _files(recipe: Recipe) -> dict[str, list[float]]:
     folder = Path(recipe.data.source)
     if not folder.is_dir():
         root = Path(recipe.data.root) if recipe.data.root else default_root()
-        found = [
-            root / layout for layout in datasets.info(recipe.data.source).layouts if (root / layout).is_dir()
-        ]
+        found = [root / layout for layout in datasets.info(recipe.data.source).layouts if (root / layout).is_dir()]
         if not found:
             return {}
         folder = found[0]

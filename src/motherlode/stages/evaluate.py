@@ -43,8 +43,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 
     test, found = parts["test"], runs["test"]
     alphas = {
-        name: parts["validation"].best_alpha(runs["validation"][name], runs["validation"][LEXICAL])
-        for name in BLENDS
+        name: parts["validation"].best_alpha(runs["validation"][name], runs["validation"][LEXICAL]) for name in BLENDS
     }
     for name, blend in BLENDS.items():
         found[blend] = test.blend(blend, found[name], found[LEXICAL], alphas[name])
@@ -80,11 +79,11 @@ def lexical_index(workspace: Workspace, shop: ShopTexts) -> "LexicalIndex":
     """The BM25 index of the catalogue, built once a data fingerprint."""
     from motherlode.index.items import documents
     from motherlode.index.lexical import LexicalIndex
-    from motherlode.index.store import locale
+    from motherlode.index.store import locale_of
 
     folder = workspace / f"lexical/{workspace.facts('data')['tables']}"
     if not folder.exists():
-        LexicalIndex.build(documents(shop.tables), folder, locale=locale(shop.tables))
+        LexicalIndex.build(documents(shop.tables), folder, locale=locale_of(shop.tables))
     return LexicalIndex.open(folder)
 
 
@@ -159,7 +158,5 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, **recipe.evaluate.model_dump(mode="json")}
 
 
-OUTPUTS = tuple(
-    f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet")
-)
+OUTPUTS = tuple(f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet"))
 STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS)

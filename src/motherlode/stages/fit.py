@@ -33,14 +33,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     rows, pool = _items_to_hold(len(shop.item_ids), train, validation, chosen.validation_items, seed)
     texts, text_of_row = np.unique(np.array(shop.texts(rows), dtype=object), return_inverse=True)
     number = lambda items: text_of_row[np.searchsorted(rows, items)]  # noqa: E731
-    query_texts, text_of_query = np.unique(
-        np.array(shop.queries["text"].to_list(), dtype=object), return_inverse=True
-    )
+    query_texts, text_of_query = np.unique(np.array(shop.queries["text"].to_list(), dtype=object), return_inverse=True)
 
     encoder = recipe.encoder
-    model = two_tower(
-        encoder.base, list(texts), dim=encoder.dim, untied=encoder.untied, max_tokens=encoder.max_tokens
-    )
+    model = two_tower(encoder.base, list(texts), dim=encoder.dim, untied=encoder.untied, max_tokens=encoder.max_tokens)
     provenance = {
         "data": shop.tables.fingerprint(),
         "seed": seed,

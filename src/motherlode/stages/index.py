@@ -5,7 +5,7 @@ from typing import Any
 from motherlode.recipe import Recipe
 from motherlode.stages.evaluate import TRAINED
 from motherlode.stages.shop_texts import ShopTexts
-from motherlode.workspace import Stage, Workspace
+from motherlode.workspace import Stage, Workspace, no_settings
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
@@ -28,4 +28,4 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     return {"items": built.facts["items"], "dense": built.facts["dense"], "alpha": built.facts["alpha"]}
 
 
-STAGE = Stage("index", ("data", "fit", "evaluate"), lambda recipe: {}, work, ("index/current",))
+STAGE = Stage("index", ("data", "fit", "evaluate"), no_settings, work, ("index/current",))

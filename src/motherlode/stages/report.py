@@ -3,7 +3,7 @@
 from typing import Any
 
 from motherlode.recipe import Recipe
-from motherlode.workspace import Stage, Workspace
+from motherlode.workspace import Stage, Workspace, no_settings
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
@@ -37,4 +37,4 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     return {}
 
 
-STAGE = Stage("report", ("evaluate",), lambda recipe: {}, work, ("report.html",))
+STAGE = Stage("report", ("evaluate",), no_settings, work, ("report.html",))

@@ -51,9 +51,7 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
         found = workspace.standing(stage(name), recipe)
         behind = [need for need in stage(name).needs if standings[need].state != "fresh"]
         if found.state == "fresh" and behind:
-            found = Standing(
-                name, "stale", f"{behind[0]} is {standings[behind[0]].state}", found.facts, found.seconds
-            )
+            found = Standing(name, "stale", f"{behind[0]} is {standings[behind[0]].state}", found.facts, found.seconds)
         standings[name] = found
     return list(standings.values())
 

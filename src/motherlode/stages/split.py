@@ -54,6 +54,4 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     return rows
 
 
-STAGE = Stage(
-    "split", ("data",), lambda r: {"seed": r.seed, **r.split.model_dump()}, work, ("split.parquet",)
-)
+STAGE = Stage("split", ("data",), lambda r: {"seed": r.seed, **r.split.model_dump()}, work, ("split.parquet",))

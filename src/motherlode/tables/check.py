@@ -92,9 +92,7 @@ def check_files(
 def refuse_foreign(out: Path | str) -> None:
     """Raise InputError where writing the folder `out` would remove files that are no tables."""
     out = Path(out)
-    if out.exists() and (
-        not out.is_dir() or (any(out.iterdir()) and not (out / "catalogue.parquet").exists())
-    ):
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "catalogue.parquet").exists())):
         raise InputError(f"{out} exists and is no folder of tables: choose another place for them.")
 
 
@@ -144,9 +142,7 @@ class _Checker:
         """Raise SettingError for a rename of a column that no file has."""
         absent = [name for name in columns if name not in self.found]
         if absent:
-            raise SettingError(
-                f"No file has the column '{absent[0]}' that `columns` renames: correct its name."
-            )
+            raise SettingError(f"No file has the column '{absent[0]}' that `columns` renames: correct its name.")
 
     def finish(self) -> CheckReport:
         self.report.unused = {kind: names for kind, names in self.report.unused.items() if names}
@@ -205,9 +201,7 @@ class _Checker:
         for position in at:
             self.lengths.setdefault(views[position], lengths[position])
         wrong = [position for position in at if lengths[position] != self.lengths[views[position]]]
-        yield Fault(
-            "vector of another length", "vector", np.array(wrong, dtype=np.int64), "one length a view"
-        )
+        yield Fault("vector of another length", "vector", np.array(wrong, dtype=np.int64), "one length a view")
         at = np.flatnonzero(alive)
         met = self.viewed.add(mix(_keys(frame["item_id"]), _keys(frame["view"]))[at])
         yield Fault("duplicate vector", "view", at[met >= 0], "keep one vector an item and view")

@@ -107,9 +107,7 @@ def _taxonomy(series: pl.Series, separator: str) -> Converted:
     paths = series.str.split(separator).cast(kind)
     if not as_json.any():
         return _trimmed(paths), []
-    decoded = [
-        _decoded(text, _names) if listed else None for text, listed in zip(series, as_json, strict=True)
-    ]
+    decoded = [_decoded(text, _names) if listed else None for text, listed in zip(series, as_json, strict=True)]
     paths = _trimmed(pl.Series(series.name, decoded, dtype=kind).zip_with(as_json, paths))
     return paths, _lost(series, paths, f"write a list of names, or names parted by '{separator}'")
 

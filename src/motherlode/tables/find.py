@@ -38,13 +38,10 @@ def find(source: Path | str) -> list[Found]:
     kinds = {one.kind for one in found}
     if "catalogue" not in kinds:
         raise MissingError(
-            f"{source} holds no catalogue: name a file catalogue.parquet, .csv, .tsv or .jsonl, "
-            "or use the BEIR layout."
+            f"{source} holds no catalogue: name a file catalogue.parquet, .csv, .tsv or .jsonl, or use the BEIR layout."
         )
     if "queries" not in kinds and kinds & {"judgements", "engagement"}:
-        raise MissingError(
-            f"{source} holds judgements or engagement but no queries: add a file queries.csv or alike."
-        )
+        raise MissingError(f"{source} holds judgements or engagement but no queries: add a file queries.csv or alike.")
     return found
 
 

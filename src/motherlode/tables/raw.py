@@ -92,9 +92,7 @@ def _fields(path: Path, lines: TextIO, form: str) -> Iterator[Record]:
                 yield _record(start, header, fields)
             start = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(
-            f"{path}, line {start}: {error}; look for a quotation mark without its pair."
-        ) from error
+        raise InputError(f"{path}, line {start}: {error}; look for a quotation mark without its pair.") from error
 
 
 def _record(line: int, names: list[str], fields: list[str]) -> Record:

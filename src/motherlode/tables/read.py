@@ -99,9 +99,7 @@ def _require(kind: str, path: Path, ours: Mapping[str, str]) -> None:
         )
 
 
-def _batch(
-    kind: str, path: Path, raw: Raw, ours: Mapping[str, str], grades: GradeMap, separator: str
-) -> Batch:
+def _batch(kind: str, path: Path, raw: Raw, ours: Mapping[str, str], grades: GradeMap, separator: str) -> Batch:
     names = {name: our for our, name in ours.items()}
     named = [replace(fault, field=names.get(fault.field, fault.field)) for fault in raw.faults]
     faults = [fault for fault in named if fault.field in (*SCHEMAS[kind].names, WHOLE_ROW)]
@@ -124,6 +122,4 @@ def _graded(column: pa.Array, grades: GradeMap) -> tuple[pl.Series, list[Fault]]
     grade = grades(found)
     at = np.flatnonzero((found.is_not_null() & grade.is_null()).to_numpy())
     known = "a number" if grades.cuts else ", ".join(["0", "1", "2", *grades.labels])
-    return grade, [Fault("unknown grade", "grade", at, f"write {known}, or give a grade map")] if len(
-        at
-    ) else []
+    return grade, [Fault("unknown grade", "grade", at, f"write {known}, or give a grade map")] if len(at) else []

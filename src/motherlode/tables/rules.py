@@ -38,9 +38,7 @@ def by_row(kind: str, frame: pl.DataFrame) -> Iterator[Fault]:
             yield _fault("negative count", field.name, column < 0, "counts start at zero")
     if kind == "engagement":
         more = frame["clicks"] > frame["impressions"]
-        yield _fault(
-            "more clicks than impressions", "clicks", more, "kept; look at how the log is aggregated"
-        )
+        yield _fault("more clicks than impressions", "clicks", more, "kept; look at how the log is aggregated")
 
 
 def _fault(kind: str, field: str, wrong: pl.Series, advice: str) -> Fault:

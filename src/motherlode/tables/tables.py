@@ -44,9 +44,7 @@ class Tables:
         self._require(kind)
         return pl.read_parquet(self.path(kind), columns=columns)
 
-    def batches(
-        self, kind: str, columns: list[str] | None = None, rows: int = 65_536
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, kind: str, columns: list[str] | None = None, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """The table in record batches of at most `rows`, for what may be larger than memory."""
         import pyarrow.parquet as pq
 

@@ -15,8 +15,6 @@ def item_text(title: str, taxonomy: Sequence[str] | None, levels: int = 2) -> st
     return f"{title}, a product in {' > '.join(path)}" if path else title
 
 
-def item_texts(
-    titles: Iterable[str], taxonomies: Iterable[Sequence[str] | None], levels: int = 2
-) -> list[str]:
+def item_texts(titles: Iterable[str], taxonomies: Iterable[Sequence[str] | None], levels: int = 2) -> list[str]:
     """`item_text` over two aligned columns."""
     return [item_text(title, path, levels) for title, path in zip(titles, taxonomies, strict=True)]

@@ -69,14 +69,10 @@ class GradedBatches:
         rng = np.random.default_rng([self.seed, epoch, 1 + step])
         # all processes draw the whole batch, so that together they hold what one process would
         sampled = [self.groups.sample(int(group), self.caps, rng) for group in chosen]
-        drawn = (
-            rng.choice(self.pool, self.random_items, replace=False) if self.random_items else self.pool[:0]
-        )
+        drawn = rng.choice(self.pool, self.random_items, replace=False) if self.random_items else self.pool[:0]
         return self._batch(chosen[rank::world], sampled[rank::world], drawn)
 
-    def _batch(
-        self, chosen: np.ndarray, sampled: list[tuple[np.ndarray, np.ndarray]], drawn: np.ndarray
-    ) -> Batch:
+    def _batch(self, chosen: np.ndarray, sampled: list[tuple[np.ndarray, np.ndarray]], drawn: np.ndarray) -> Batch:
         groups = self.groups
         own_items = np.concatenate([items for items, _ in sampled]) if sampled else np.zeros(0, np.int64)
         items = np.unique(np.concatenate([own_items, drawn]))

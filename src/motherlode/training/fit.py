@@ -1,7 +1,6 @@
 """The one fit loop: accelerate underneath, exact resume, validation with early stopping, a log of every step."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,6 +16,8 @@ from motherlode.atomic import replacing, sweep
 from motherlode.errors import SettingError
 from motherlode.progress import bar
 from motherlode.training.memory import keep_freed_memory
+
+CHECKPOINT_SECONDS = 120  # most work a kill can cost, beside each validation
 
 
 class Batches(Protocol):
@@ -59,12 +61,14 @@ def fit(
     watch: str = "ndcg@10",
     fingerprint: str = "",
 ) -> FitResult:
-    """Train `module` (its `forward(batch)` returns a dict with "loss") and leave the best weights in `folder`/best.
+    """Train `module` (its `forward(batch)` returns a dict with "loss"), the best weights going to `folder`/best.
 
-    Every step is a pure function of (weights, optimiser state, RNG state, epoch, step), all of which the
-    checkpoint holds, so a killed run that is started again ends with the weights of an uninterrupted one, bit
-    for bit on a CPU. A line of JSON a step goes to metrics.jsonl, and to TensorBoard where it is installed.
-    Under torchrun the batch is divided among the processes; gradients are summed, as one process would.
+    With `validate`, the weights training starts from are scored too, so the best are never worse than those.
+
+    Every step is a pure function of (weights, optimiser state, seed, step), all of which the checkpoint holds,
+    so a killed run that is started again ends with the weights of an uninterrupted one, bit for bit on a CPU.
+    A line of JSON a step goes to metrics.jsonl, and to TensorBoard where it is installed. Under torchrun the batch
+    is divided among the processes and gradients are summed, as one process would.
 
     Args:
         parameters: AdamW parameter groups, each with its "lr" and "weight_decay".
@@ -80,15 +84,10 @@ def fit(
 
     folder = Path(folder)
     if len(batches) == 0:
-        raise SettingError(
-            "There is no graded group to train on: training needs a query with a grade above 0."
-        )
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision)
-    )
+        raise SettingError("There is no graded group to train on: training needs a query with a grade above 0.")
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision))
     main, rank, world = accelerator.is_main_process, accelerator.process_index, accelerator.num_processes
     keep_freed_memory()
-    torch.manual_seed(settings.seed + rank)
     total = settings.epochs * len(batches)
     optimiser = torch.optim.AdamW(parameters, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _linear(total, settings.warmup))
@@ -98,7 +97,7 @@ def fit(
     if main:
         sweep(folder)
     state = _Progress()
-    checkpoint = folder / f"checkpoint{'' if rank == 0 else f'-{rank}'}.pt"
+    checkpoint, stored = folder / "checkpoint.pt", time.monotonic()
     if checkpoint.exists():
         state = _restore(checkpoint, module, optimiser, schedule, fingerprint) or state
     every = max(1, len(batches) // settings.validations_per_epoch)
@@ -107,9 +106,19 @@ def fit(
         _Log(folder, state.step) if main else nullcontext() as log,
         bar("training", total, "steps", start=state.step) as advance,
     ):
+        if state.step == 0 and validate is not None:
+            # the weights training starts from: the curve begins there, and harm is never kept
+            scores = _scores(module, validate)
+            state.observe(scores[watch], settings.patience)
+            if main:
+                save(folder / "best")
+            if log:
+                log.write({"step": 0, **_validated(scores)})
         while state.step < total and not state.stopped:
             began = time.perf_counter()
             epoch, step = divmod(state.step, len(batches))
+            # dropout is a function of seed, step and process too: nothing random survives from step to step
+            torch.manual_seed(int(np.random.SeedSequence([settings.seed, state.step, rank]).generate_state(1)[0]))
             batch = batches(epoch, step, rank, world)
             result = prepared(batch)
             # DDP averages over processes; the sum over all groups is what one process would have
@@ -124,33 +133,40 @@ def fit(
                 "step": state.step,
                 "epoch": epoch,
                 "loss": loss,
-                "lr": schedule.get_last_lr()[0],
+                "lr": float(schedule.get_last_lr()[0]),
                 "gradient_norm": float(norm),
                 **{name: float(value) for name, value in result.items() if name != "loss"},
                 "seconds": time.perf_counter() - began,
             }
-            at_end = state.step == total
-            if state.step % every == 0 or at_end:
+            milestone = state.step % every == 0 or state.step == total
+            if milestone:
                 if validate is not None:
-                    module.eval()
-                    with torch.no_grad():
-                        scores = validate()
-                    module.train()
-                    record |= {f"validation_{name}": value for name, value in scores.items()}
+                    scores = _scores(module, validate)
+                    record |= _validated(scores)
                     state.observe(scores[watch], settings.patience)
                 if main and (validate is None or state.best_step == state.step):
                     save(folder / "best")
                     state.best_step = state.step
-                if log:
-                    log.write(record)
-                _store(checkpoint, module, optimiser, schedule, state, fingerprint)
-            elif log:
+            if log:
                 log.write(record)
-            advance(
-                1, loss=f"{loss:.3f}", best="-" if state.best_score is None else f"{state.best_score:.4f}"
-            )
+            if main and (milestone or time.monotonic() - stored > CHECKPOINT_SECONDS):
+                _store(checkpoint, module, optimiser, schedule, state, fingerprint)
+                stored = time.monotonic()
+            advance(1, loss=f"{loss:.3f}", best="-" if state.best_score is None else f"{state.best_score:.4f}")
     accelerator.wait_for_everyone()
     return FitResult(state.best_step, state.best_score, state.step, state.stopped)
+
+
+def _scores(module: nn.Module, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
+    module.eval()
+    with torch.no_grad():
+        scores = validate()
+    module.train()
+    return scores
+
+
+def _validated(scores: dict[str, float]) -> dict[str, float]:
+    return {f"validation_{name}": value for name, value in scores.items()}
 
 
 @dataclass
@@ -240,8 +256,6 @@ def _store(path: Path, module: nn.Module, optimiser: Any, schedule: Any, state: 
                 "module": module.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
-                "rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             },
             temporary,
         )
@@ -250,12 +264,9 @@ def _store(path: Path, module: nn.Module, optimiser: Any, schedule: Any, state: 
 def _restore(path: Path, module: nn.Module, optimiser: Any, schedule: Any, mark: str) -> _Progress | None:
     saved = torch.load(path, weights_only=True, map_location="cpu")
     if saved["fingerprint"] != mark:
-        os.unlink(path)
+        path.unlink()
         return None
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
     schedule.load_state_dict(saved["schedule"])
-    torch.set_rng_state(saved["rng"])
-    if saved["cuda_rng"]:
-        torch.cuda.set_rng_state_all(saved["cuda_rng"])
     return _Progress(**saved["progress"])
