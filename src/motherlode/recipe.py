@@ -129,7 +129,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # a small transformer, wholly fine-tuned: minutes to an hour on a laptop
     "small": {
         "encoder": {"base": "minilm"},
-        "fit": {"epochs": 3, "lr": 1.5e-4},
+        "fit": {"epochs": 2, "lr": 1.5e-4},
     },
     # the paper's likely backbone, its name on the hub; wants a GPU or patience
     "base": {

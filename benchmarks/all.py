@@ -1,0 +1,26 @@
+"""Every benchmark in turn, the quick ones first; each writes its result under benchmarks/results.
+
+Hours on a laptop: run them one by one for a single figure.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMANDS = (
+    ["trainer_overhead.py"],
+    ["encoding.py"],
+    ["throughput.py"],
+    ["lexical_engines.py"],
+    ["unrelated.py"],
+    ["memory.py"],
+    ["home_depot.py", "tiny"],
+    ["home_depot.py", "small"],
+    ["esci.py", "minilm"],
+    ["esci.py", "benchmarks/runs/home_depot_small/fit/best"],
+)
+
+for command in COMMANDS:
+    print("==", " ".join(command), flush=True)
+    subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True, cwd=HERE.parent)
