@@ -13,7 +13,7 @@ from motherlode.errors import InputError, MissingError
 from motherlode.evaluation.judged import Judged
 from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.index import lexical as room
-from motherlode.index.analysis import analyser
+from motherlode.index.analysis import analyser, is_english
 from motherlode.index.lexical import LexicalIndex
 
 TEXTS = [
@@ -157,3 +157,12 @@ def test_real_titles_reach_the_known_strength(data_root, tmp_path):
     again = index.score(queries["query"].to_list(), np.arange(0, found.rows.size + 1, 100), found.rows.ravel().clip(0))
     real = found.rows.ravel() >= 0
     np.testing.assert_allclose(again[real], found.scores.ravel()[real], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("locale", "english"),
+    [("en", True), ("en_US", True), ("EN-gb", True), ("us", True), ("de", False), ("uk", False), ("es_us", False)],
+)
+def test_english_locales_and_marketplaces_get_stems(locale, english):
+    assert is_english(locale) == english
+    assert (analyser(locale).analyze("wrenches") == ["wrench"]) == english

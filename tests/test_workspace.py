@@ -59,9 +59,12 @@ def test_a_stage_that_fails_is_not_recorded(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    with Workspace(tmp_path).locked(), pytest.raises(MotherlodeError, match="Another process"):
-        with Workspace(tmp_path).locked():
-            pass
+    with (
+        Workspace(tmp_path).locked(),
+        pytest.raises(MotherlodeError, match="Another process"),
+        Workspace(tmp_path).locked(),
+    ):
+        pass
     with Workspace(tmp_path).locked():
         pass
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 # A term is one East Asian character (those scripts put no spaces between words), a run of letters, or a
 # number with its fraction. Letters and digits part company: "5gal" meets "5 gal", "2x4" meets "2 x 4".
 TERM = r"[\p{Han}\p{Hiragana}\p{Katakana}]|[^\W\d_]+|\d+(?:[./]\d+)*"
+# the language, and marketplaces whose code is no other language's ("uk" is Ukrainian, "ca" Catalan)
+ENGLISH = ("en", "us", "gb", "au", "nz")
 LONGEST = 64  # bytes; longer runs of letters are no words, and would only swell the dictionary
 
 
@@ -30,8 +32,8 @@ def analyser(locale: str) -> TextAnalyzer:
 
 
 def is_english(locale: str) -> bool:
-    """Whether a locale such as "en", "en_US" or "en-gb" is English."""
-    return locale.lower().replace("-", "_").split("_")[0] == "en"
+    """Whether a locale such as "en", "en_US" or "en-gb", or a marketplace such as ESCI's "us", is English."""
+    return locale.lower().replace("-", "_").split("_")[0] in ENGLISH
 
 
 def encodable(text: str) -> str:
