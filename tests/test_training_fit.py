@@ -183,6 +183,10 @@ def test_two_processes_through_torchrun_train_as_one(tmp_path):
         str(program),
     ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    two = torch.load(tmp_path / "two/best/state.pt", weights_only=True)
-    for name, value in one.state_dict().items():
-        torch.testing.assert_close(two[name], value, atol=2e-4, rtol=2e-3, msg=name)
+    # AdamW magnifies rounding where a gradient is nearly zero, so gradients and vectors are compared, not weights
+    norms = [[line["gradient_norm"] for line in lines(tmp_path / name)[1:]] for name in ("one", "two")]
+    assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-4)
+    assert norms[1] == pytest.approx(norms[0], rel=0.02)
+    expected = one.model.encode_query(ITEMS)
+    one.load_state_dict(torch.load(tmp_path / "two/best/state.pt", weights_only=True))
+    assert (one.model.encode_query(ITEMS) * expected).sum(axis=1).min() > 0.999
