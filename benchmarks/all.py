@@ -17,8 +17,10 @@ COMMANDS = (
     ["memory.py"],
     ["home_depot.py", "tiny"],
     ["home_depot.py", "small"],
-    ["esci.py", "minilm"],
-    ["esci.py", "benchmarks/runs/home_depot_small/fit/best"],
+    ["esci.py", "alone"],
+    ["esci.py", "transfer", "benchmarks/runs/home_depot_small/fit/best"],
+    ["esci.py", "after", "benchmarks/runs/home_depot_small/fit/best"],
+    ["table.py"],
 )
 
 for command in COMMANDS:

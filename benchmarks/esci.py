@@ -1,15 +1,17 @@
 """ESCI, 150 queries: five folds over queries, test folds pooled, the trained encoder against the untouched MiniLM.
 
-Once from ESCI's own grades alone ("minilm"), once starting from an encoder trained on Home Depot.
+`alone` trains on ESCI's own grades; `transfer` takes an encoder trained on Home Depot as it is; `after` trains that
+one on ESCI.
 NDCG@10 over the whole catalogue of 6,764 products (gains 1 / 0.5 / 0); AUC of grade 2 against 0 pooled over the
 pairs of a fold's queries and averaged over folds, with intervals from a bootstrap over queries.
 
-    MOTHERLODE_DATA=... python benchmarks/esci.py minilm|FOLDER_OF_AN_ENCODER [key=value ...]
+    MOTHERLODE_DATA=... python benchmarks/esci.py alone | transfer FOLDER | after FOLDER  [key=value ...]
 """
 
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,14 @@ SETTINGS = [
 ]
 
 
+@dataclass(frozen=True)
+class Frames:
+    """NDCG@10 of each query (in id order), and the scored judged pairs with their fold."""
+
+    metrics: pl.DataFrame
+    pairs: pl.DataFrame
+
+
 def folder(base: str, overrides: list[str], fold: int) -> Path:
     return RUNS / f"esci_{fingerprint(base, overrides)}_{fold}"
 
@@ -62,53 +72,76 @@ def pooled_auc(pairs: pl.DataFrame, queries: np.ndarray) -> float:
     return float(np.mean(scores))
 
 
-def main(base: str, overrides: list[str]) -> None:
+def untrained(base: str, overrides: list[str]) -> Frames:
+    """An encoder as it is, measured on the test part of every fold."""
+    from motherlode.encoders.encode import encode
+    from motherlode.encoders.towers import two_tower
+    from motherlode.evaluation.ranking import ranking_metrics
+    from motherlode.stages.retrieve import Part
+    from motherlode.stages.shop_texts import ShopTexts
+
+    metrics, pairs = [], []
+    for fold in range(FOLDS):
+        recipe = Recipe.load(overrides=[*SETTINGS, f"split.fold={fold}", *overrides])
+        workspace = run(recipe, RUNS / f"esci_split_{fold}", ("split",))
+        shop = ShopTexts(workspace, recipe)
+        part = Part(shop, "test", recipe.evaluate.depth)
+        model = two_tower(base, shop.texts())
+        items = encode(model, shop.all_texts(), "document", RUNS / "esci_vectors")
+        found = part.dense(base, np.asarray(encode(model, part.texts, "query", RUNS / "esci_vectors")), items)
+        ids = part.frame["query_id"]
+        ndcg = ranking_metrics(part.judged, found.items)["ndcg@10"]
+        metrics.append(pl.DataFrame({"query_id": ids, "ndcg@10": ndcg}))
+        scored = {"query_id": ids[part.judged.query_rows], "grade": part.judged.grades, "score": found.judged_scores}
+        pairs.append(pl.DataFrame(scored).with_columns(fold=fold))
+    return Frames(pl.concat(metrics).sort("query_id"), pl.concat(pairs))
+
+
+def trained(base: str, overrides: list[str]) -> dict[str, Frames]:
+    """All systems of the trained folds, test folds pooled."""
     per_query, pairs = [], []
     for fold in range(FOLDS):
-        workspace = fold_run(base, overrides, fold)
-        per_query.append(pl.read_parquet(workspace / "evaluate/per_query.parquet").with_columns(fold=fold))
-        pairs.append(pl.read_parquet(workspace / "evaluate/pairs.parquet").with_columns(fold=fold))
+        made = fold_run(base, overrides, fold)
+        per_query.append(pl.read_parquet(made / "evaluate/per_query.parquet"))
+        pairs.append(pl.read_parquet(made / "evaluate/pairs.parquet").with_columns(fold=fold))
     metrics, judged = pl.concat(per_query), pl.concat(pairs)
-    baseline = minilm = {"metrics": metrics, "pairs": judged}
-    if base != "minilm":  # untouched there is the encoder it started from: MiniLM comes from the other run
-        plain = [folder("minilm", overrides, fold) for fold in range(FOLDS)]
-        minilm = {
-            "metrics": pl.concat([pl.read_parquet(path / "evaluate/per_query.parquet") for path in plain]),
-            "pairs": pl.concat(
-                [pl.read_parquet(path / "evaluate/pairs.parquet").with_columns(fold=i) for i, path in enumerate(plain)]
-            ),
-        }
-
-    def ndcg(frame: pl.DataFrame, system: str) -> pl.DataFrame:
-        return frame.filter(pl.col("system") == system).select("query_id", "ndcg@10").sort("query_id")
-
-    before, after = ndcg(minilm["metrics"], "untouched"), ndcg(baseline["metrics"], "trained")
-    assert before["query_id"].equals(after["query_id"])
-    interval = paired_bootstrap(after["ndcg@10"].to_numpy()[:, None], before["ndcg@10"].to_numpy()[:, None])[0]
-    sides = {
-        "untouched": minilm["pairs"].filter(pl.col("system") == "untouched"),
-        "trained": judged.filter(pl.col("system") == "trained"),
+    return {
+        system: Frames(
+            metrics.filter(pl.col("system") == system).select("query_id", "ndcg@10").sort("query_id"),
+            judged.filter(pl.col("system") == system).select("query_id", "grade", "score", "fold"),
+        )
+        for system in metrics["system"].unique(maintain_order=True)
     }
-    queries = after["query_id"].to_numpy()
+
+
+def main(name: str, systems: dict[str, Frames], after: str, overrides: list[str]) -> None:
+    """Compare the system `after` with the untouched MiniLM."""
+    systems = systems | {"untouched minilm": untrained("minilm", overrides)}
+    before, found = systems["untouched minilm"], systems[after]
+    assert before.metrics["query_id"].equals(found.metrics["query_id"])
+    columns = [side.metrics["ndcg@10"].to_numpy()[:, None] for side in (found, before)]
+    interval = paired_bootstrap(columns[0], columns[1])[0]
+    queries = before.metrics["query_id"].to_numpy()
     rng = np.random.default_rng(0)
     draws = [rng.choice(queries, len(queries)) for _ in range(RESAMPLES)]
-    gains = [pooled_auc(sides["trained"], draw) - pooled_auc(sides["untouched"], draw) for draw in draws]
-    aucs = {name: round(pooled_auc(pairs, queries), 4) for name, pairs in sides.items()}
-    systems = sorted(set(metrics["system"]))
+    gains = [pooled_auc(found.pairs, draw) - pooled_auc(before.pairs, draw) for draw in draws]
+    aucs = {side: pooled_auc(systems[side].pairs, queries) for side in ("untouched minilm", after)}
     write(
-        "esci_" + ("alone" if base == "minilm" else "after_home_depot"),
+        f"esci_{name}",
         {
-            "base": base if base == "minilm" else Path(base).parent.parent.name,
             "queries": len(queries),
             "folds": FOLDS,
             "gains": [0, 0.5, 1],
             "settings": SETTINGS[1:] + overrides,
-            "ndcg@10": {name: round(float(ndcg(metrics, name)["ndcg@10"].mean()), 4) for name in systems}  # type: ignore[arg-type]
-            | {"untouched minilm": round(float(before["ndcg@10"].mean()), 4)},  # type: ignore[arg-type]
-            "ndcg@10 trained vs untouched minilm": {key: round(float(interval[key] or 0), 4) for key in interval},
-            "auc_2_0": aucs,
+            "system": after,
+            "ndcg@10": {
+                system: round(float(np.nanmean(frames.metrics["ndcg@10"].to_numpy())), 4)
+                for system, frames in systems.items()
+            },
+            "ndcg@10 vs untouched minilm": {key: round(float(interval[key] or 0), 4) for key in interval},
+            "auc_2_0": {side: round(value, 4) for side, value in aucs.items()},
             "auc_2_0 gain": {
-                "delta": round(aucs["trained"] - aucs["untouched"], 4),
+                "delta": round(aucs[after] - aucs["untouched minilm"], 4),
                 "low": round(float(np.percentile(gains, 2.5)), 4),
                 "high": round(float(np.percentile(gains, 97.5)), 4),
             },
@@ -117,4 +150,14 @@ def main(base: str, overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "minilm", sys.argv[2:])
+    mode, *rest = sys.argv[1:]
+    words = [word for word in rest if "=" in word]
+    start = [word for word in rest if "=" not in word]
+    if mode == "alone":
+        main("alone", trained("minilm", words), "trained", words)
+    elif mode == "transfer":
+        main("transfer", {"trained on home depot": untrained(start[0], words)}, "trained on home depot", words)
+    elif mode == "after":
+        main("after_home_depot", trained(start[0], words), "trained", words)
+    else:
+        sys.exit(__doc__)
