@@ -25,7 +25,7 @@ def main() -> None:
         for name, model in models.items():
             texts = titles[step * TEXTS[name] : (step + 1) * TEXTS[name]] or titles[: TEXTS[name]]
             began = time.process_time()
-            model.encode_document(texts, batch_size=64, show_progress_bar=False)
+            model.encode_document(texts, batch_size=32, show_progress_bar=False)
             if step:  # the first round warms up
                 speeds[name].append(len(texts) / (time.process_time() - began))
     ratios = [static / minilm for static, minilm in zip(*speeds.values(), strict=True)]

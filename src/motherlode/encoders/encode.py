@@ -64,7 +64,7 @@ def encode(
                 distinct.take(pa.array(chunk)).to_pylist(),
                 prompt_name=task if (model.prompts or {}).get(task) else None,
                 task=task,
-                batch_size=64,
+                batch_size=32,
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
