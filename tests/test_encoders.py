@@ -12,6 +12,7 @@ from motherlode.encoders import encode as encode_module
 from motherlode.encoders.encode import encode
 from motherlode.encoders.fingerprint import weights_fingerprint
 from motherlode.encoders.presets import load, weights
+from motherlode.encoders.principal import principal_directions
 from motherlode.encoders.static import document_frequency
 from motherlode.encoders.tokens import TokenStore
 from motherlode.encoders.towers import two_tower
@@ -112,6 +113,18 @@ def test_chunks_give_the_gradients_of_one_padded_pass():
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_principal_directions_are_orthonormal_ordered_and_of_settled_sign():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(200, 6)) * [5, 4, 3, 2, 1, 0.5]
+    found = principal_directions(vectors, 4)
+    np.testing.assert_allclose(found.T @ found, np.eye(4), atol=1e-12)
+    moments = ((vectors @ found) ** 2).sum(0)
+    assert (np.diff(moments) < 0).all()
+    np.testing.assert_allclose(moments, np.linalg.svd(vectors)[1][:4] ** 2)
+    np.testing.assert_allclose(principal_directions(-vectors[::-1], 4), found, atol=1e-9)
+    assert (found[np.abs(found).argmax(0), range(4)] > 0).all()
 
 
 def test_document_frequency_counts_texts_not_occurrences():

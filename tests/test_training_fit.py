@@ -183,10 +183,11 @@ def test_two_processes_through_torchrun_train_as_one(tmp_path):
         str(program),
     ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    # AdamW magnifies rounding where a gradient is nearly zero, so gradients and vectors are compared, not weights
+    # AdamW magnifies rounding where a gradient is nearly zero, so gradients and scores are compared, not weights
     norms = [[line["gradient_norm"] for line in lines(tmp_path / name)[1:]] for name in ("one", "two")]
     assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-4)
     assert norms[1] == pytest.approx(norms[0], rel=0.02)
-    expected = one.model.encode_query(ITEMS)
+    queries, items = one.model.encode_query(ITEMS), one.model.encode_document(ITEMS)
     one.load_state_dict(torch.load(tmp_path / "two/best/state.pt", weights_only=True))
-    assert (one.model.encode_query(ITEMS) * expected).sum(axis=1).min() > 0.999
+    found = one.model.encode_query(ITEMS) @ one.model.encode_document(ITEMS).T
+    np.testing.assert_allclose(found, queries @ items.T, atol=0.02)  # any rotation of the space will do

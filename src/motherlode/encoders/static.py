@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motherlode.encoders.principal import principal_directions
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -28,8 +30,7 @@ def static_backbone(source: "SentenceTransformer", texts: Sequence[str], dim: in
     seen = frequency > 0
     mean = table[seen].mean(0)
     centred = table - mean
-    _, directions = np.linalg.eigh(centred[seen].T @ centred[seen])
-    reduced = centred @ directions[:, ::-1][:, :dim]
+    reduced = centred @ principal_directions(centred[seen], dim)
     reduced *= np.log((len(texts) + 1) / (frequency + 1))[:, None]
     reduced /= np.linalg.norm(reduced[seen], axis=1).mean()
     return StaticEmbedding(tokenizer, embedding_weights=torch.from_numpy(reduced.astype(np.float32)))

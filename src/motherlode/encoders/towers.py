@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motherlode.encoders.principal import principal_directions
 from motherlode.errors import SettingError
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
+
+SAMPLE = 4_000  # texts that the directions of a narrower head are read off
 
 
 def two_tower(
@@ -77,20 +79,12 @@ def two_tower(
     start = torch.eye(width)
     if dim < width:
         plain = SentenceTransformer(modules=backbone, device="cpu", prompts=source.prompts)
-        start = _principal_directions(plain, texts, dim)
+        sample = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:SAMPLE]]
+        vectors = plain.encode(sample, show_progress_bar=False, normalize_embeddings=True).astype(np.float64)
+        start = torch.from_numpy(principal_directions(vectors, dim).T.astype(np.float32))
     if untied:
         query, document = [*copy.deepcopy(backbone), head()], [*backbone, head()]
         modules: list[torch.nn.Module] = [Router.for_query_document(query, document), Normalize()]
     else:
         modules = [*backbone, Router.for_query_document([head()], [head()]), Normalize()]
     return SentenceTransformer(modules=modules, device="cpu", prompts=source.prompts).eval()
-
-
-def _principal_directions(model: "SentenceTransformer", texts: Sequence[str], dim: int) -> "torch.Tensor":
-    import torch
-
-    rng = np.random.default_rng(0)
-    sample = [texts[i] for i in rng.choice(len(texts), min(len(texts), 4_000), replace=False)]
-    vectors = model.encode(sample, show_progress_bar=False, normalize_embeddings=True).astype(np.float64)
-    _, directions = np.linalg.eigh(vectors.T @ vectors)
-    return torch.from_numpy(directions[:, ::-1][:, :dim].T.astype(np.float32).copy())
