@@ -52,6 +52,7 @@ def test_a_run_on_real_judgements(esci):
     assert ndcg["bm25"] > 0.5
     assert 0.4 < ndcg["trained"] < 1
     assert metrics["items"] == 6764
+    assert metrics["simulated"] is False
     page = (esci / "report.html").read_text()
     assert "Apache-2.0" in page
     assert metrics["weights"] in page
@@ -171,6 +172,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_metrics(tmp_path):
     motherlode("run", *settings, "-w", str(tmp_path / "cut"))
     metrics = [json.loads((tmp_path / name / "evaluate/metrics.json").read_text()) for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
+    assert metrics[0]["simulated"] is True
     hits = [motherlode("search", "mug", "-w", str(tmp_path / name), "--json").stdout for name in ("whole", "cut")]
     assert hits[0] == hits[1]
     left = [path for path in (tmp_path / "cut").rglob(".*.tmp") if path.is_file()]

@@ -254,10 +254,9 @@ def print_metrics(path: Path) -> None:
     metrics = read_json(path)
     names = ("ndcg@10", "recall@100")
     grades = ", ".join(f"{gain:g}" for gain in reversed(metrics["gains"]))
-    table = Table(
-        title=f"{metrics['queries']:,} test queries, {metrics['items']:,} items; gains {grades} for grades 2, 1, 0",
-        title_justify="left",
-    )
+    what = "Simulated: " if metrics["simulated"] else ""
+    pool = f"{metrics['queries']:,} test queries, {metrics['items']:,} items"
+    table = Table(title=f"{what}{pool}; gains {grades} for grades 2, 1, 0", title_justify="left")
     table.add_column("system")
     for name in (*names, "AUC 2 v 0", "vs untouched NDCG@10 [95 %]"):
         table.add_column(name, justify="right")

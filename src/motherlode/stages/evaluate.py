@@ -65,6 +65,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         "alphas": alphas,
         "against": {base: versus(result, base, recipe) for base in (LEXICAL, BLENDS[UNTOUCHED])},
         "part": "test",
+        "simulated": bool(shop.tables.source.get("simulated", False)),
         "unseen": float(shop.unseen(test.rows).mean()),
         "weights": workspace.facts("fit")["weights"],
         "data": workspace.facts("data")["tables"],
