@@ -14,6 +14,7 @@ import bm25s
 import numpy as np
 
 from common import RUNS, write
+from motherlode.atomic import read_json
 from motherlode.evaluation.bootstrap import paired_bootstrap
 from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.evaluation.run import Run
@@ -87,7 +88,7 @@ def main(preset: str, overrides: list[str]) -> None:
     found = measured(workspace, recipe)
     pairs = [(TRAINED, base) for base in (UNTOUCHED, LEXICAL, STOCK, BLENDS[UNTOUCHED], "untouched + stock bm25")]
     pairs += [(BLENDS[TRAINED], base) for base in (TRAINED, LEXICAL, BLENDS[UNTOUCHED])]
-    summary = __import__("json").loads((workspace / "evaluate/metrics.json").read_text())
+    summary = read_json(workspace / "evaluate/metrics.json")
     write(
         name,
         {

@@ -141,7 +141,7 @@ def test_too_few_judgements_are_refused_clearly(tmp_path):
 
 
 def test_two_processes_cannot_share_a_workspace(tmp_path):
-    fcntl = pytest.importorskip("fcntl", reason="this system has no file locks")
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
     with (tmp_path / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = motherlode("data", "data.source=shop", "-w", str(tmp_path), check=False)

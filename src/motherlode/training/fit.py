@@ -264,7 +264,7 @@ def _store(path: Path, module: nn.Module, optimiser: Any, schedule: Any, state: 
 def _restore(path: Path, module: nn.Module, optimiser: Any, schedule: Any, mark: str) -> _Progress | None:
     saved = torch.load(path, weights_only=True, map_location="cpu")
     if saved["fingerprint"] != mark:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process of the run may have been first
         return None
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
