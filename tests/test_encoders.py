@@ -186,3 +186,21 @@ def test_names(tmp_path):
     assert weights("some/model") == "some/model"
     with pytest.raises(MissingError, match="No encoder could be loaded"):
         load(str(tmp_path / "nothing"))
+
+
+def test_merged_weights_lie_between_and_are_put_back() -> None:
+    from motherlode.encoders.merge import merged, snapshot
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    start = snapshot(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    trained = snapshot(model)
+    with merged(model, start, 0.25):
+        weight = model[0].weight.detach().clone()
+    torch.testing.assert_close(weight, 0.75 * start["0.weight"] + 0.25 * trained["0.weight"])
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in trained.items())
+    with merged(model, start, 1.0):
+        assert torch.equal(model[0].weight, trained["0.weight"])

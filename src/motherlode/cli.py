@@ -4,10 +4,19 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from motherlode import cli_assay
+from motherlode.cli_common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    SettingsArgument,
+    WorkspaceOption,
+    recipe_of,
+    run_stages,
+)
 from motherlode.errors import MotherlodeError
 
 app = typer.Typer(
@@ -18,35 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SettingsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[RECIPE] [KEY=VALUE]...",
-        help="A recipe file, settings, or both. Without any, the workspace's own recipe.",
-        show_default=False,
-    ),
-]
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the run's artefacts.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-
 
 class Mode(StrEnum):
     hybrid = "hybrid"
     dense = "dense"
     lexical = "lexical"
-
-
-DEFAULT_WORKSPACE = Path("runs/default")
-WROTE = {
-    "data": ("tables/", "look at them with `motherlode check`"),
-    "check": ("check.json", "train with `motherlode fit`"),
-    "split": ("split.parquet", "train with `motherlode fit`"),
-    "fit": ("fit/best/", "measure it with `motherlode evaluate`"),
-    "evaluate": ("evaluate/metrics.json", "see it with `motherlode report`, search with `motherlode index`"),
-    "index": ("index/", "try it with `motherlode search 'your words'`"),
-    "report": ("report.html", "open it in a browser"),
-    "run": ("report.html", "open it in a browser, or `motherlode search 'your words'`"),
-}
 
 
 @app.callback(invoke_without_command=True)
@@ -65,7 +50,7 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Bring a data set or a folder of tables into the workspace."""
-    made = _stages("data", settings, workspace, as_json)
+    made = run_stages("data", settings, workspace, as_json)
     if not as_json:
         source = made.facts("data")["source"]
         typer.echo(
@@ -80,7 +65,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Report what the tables hold and what is wrong with them."""
-    made = _stages("check", settings, workspace, as_json)
+    made = run_stages("check", settings, workspace, as_json)
     if not as_json:
         from rich.console import Console
 
@@ -97,7 +82,7 @@ def split(
     as_json: JsonOption = False,
 ) -> None:
     """Divide the judgements into train, validation and test."""
-    _stages("split", settings, workspace, as_json)
+    run_stages("split", settings, workspace, as_json)
 
 
 @app.command()
@@ -107,7 +92,7 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Train the two-tower encoder on graded groups (Stage 1)."""
-    _stages("fit", settings, workspace, as_json)
+    run_stages("fit", settings, workspace, as_json)
 
 
 @app.command()
@@ -117,7 +102,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure it beside BM25, the untouched encoder and their best blends."""
-    made = _stages("evaluate", settings, workspace, as_json)
+    made = run_stages("evaluate", settings, workspace, as_json)
     if not as_json:
         print_metrics(made / "evaluate/metrics.json")
 
@@ -129,7 +114,7 @@ def index(
     as_json: JsonOption = False,
 ) -> None:
     """Build the index that `search` reads."""
-    _stages("index", settings, workspace, as_json)
+    run_stages("index", settings, workspace, as_json)
 
 
 @app.command()
@@ -139,7 +124,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write report.html."""
-    _stages("report", settings, workspace, as_json)
+    run_stages("report", settings, workspace, as_json)
 
 
 @app.command()
@@ -149,7 +134,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """All stages in order; what is fresh is skipped, what was killed goes on."""
-    made = _stages("run", settings, workspace, as_json)
+    made = run_stages("run", settings, workspace, as_json)
     if not as_json:
         print_metrics(made / "evaluate/metrics.json")
 
@@ -190,13 +175,16 @@ def status(
     from motherlode.workspace import Workspace
 
     place = Workspace(workspace)
-    standings = stages_status(place, _recipe(settings, workspace) if settings else place.recipe())
+    standings = stages_status(place, recipe_of(settings, workspace) if settings else place.recipe())
     if as_json:
         typer.echo(json.dumps({"workspace": str(workspace), "stages": [asdict(s) for s in standings]}))
         return
     for standing in standings:
         took = f"{standing.seconds:8.1f} s" if standing.seconds is not None else " " * 10
         typer.echo(f"{standing.name:<9} {standing.state:<8}{took}  {standing.why}")
+
+
+app.add_typer(cli_assay.app)
 
 
 def main() -> None:
@@ -209,40 +197,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("motherlode: stopped; the same command goes on where it was.", file=sys.stderr)
         sys.exit(130)
-
-
-def _recipe(settings: list[str] | None, workspace: Path) -> Any:
-    """The recipe named on the command line, else the workspace's, with overrides on top."""
-    from motherlode.recipe import Recipe
-
-    words = settings or []
-    files = [word for word in words if "=" not in word]
-    if len(files) > 1:
-        raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
-    saved = workspace / "recipe.yaml"
-    anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
-    path = files[0] if files else saved if saved.exists() and not anew else None
-    return Recipe.load(path, [word for word in words if "=" in word])
-
-
-def _stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
-    """Run a verb's stage and what it needs; say what was written and what comes next."""
-    from motherlode.stages.run import ORDER
-    from motherlode.stages.run import run as run_stages
-
-    def tell(name: str, what: str, seconds: float) -> None:
-        line = {"fresh": "is up to date", "begins": "...", "done": f"done in {seconds:.1f} s"}[what]
-        print(f"{name:<9} {line}", file=sys.stderr)
-
-    recipe = _recipe(settings, folder)
-    made = run_stages(recipe, folder, ORDER if verb == "run" else (verb,), tell)
-    wrote, then = WROTE[verb]
-    if as_json:
-        records = {name: made.record(name) for name in ORDER if made.record(name)}
-        typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
-    else:
-        typer.echo(f"Wrote {folder / wrote}. Next: {then}{'' if folder == DEFAULT_WORKSPACE else f' -w {folder}'}.")
-    return made
 
 
 def print_metrics(path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -75,7 +75,46 @@ class Fit(Strict):
     grade_2: int = Field(4, ge=0, description="most items of grade 2 in a group")
     grade_1: int = Field(4, ge=0, description="most items of grade 1 in a group")
     grade_0: int = Field(8, ge=0, description="most items of grade 0 in a group")
+    merge: float = Field(
+        1.0, gt=0, le=1, description="share of the trained weights in what is kept, the rest being those it began with"
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Grader(Strict):
+    """The cross-encoder that learns the human grades. All values are ours."""
+
+    base: str = Field("minilm", description="minilm, a transformers folder or name, or a grader trained before")
+    layers: int | None = Field(None, ge=1, description="keep the first so many layers; none keeps all")
+    max_tokens: int = Field(128, ge=16, description="of query and item together")
+    epochs: int = Field(3, ge=1)
+    batch: int = Field(64, ge=1, description="pairs a step")
+    lr: float = Field(1e-4, gt=0, description="learning rate of the backbone")
+    head_lr: float = Field(1e-3, gt=0, description="learning rate of pooler and classifier")
+    weight_decay: float = Field(0.01, ge=0)
+    patience: int = Field(3, ge=1, description="validations without a gain before stopping")
+    validations_per_epoch: int = Field(2, ge=1)
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of training; grading is always fp32")
+    soft_labels: bool = Field(True, description="learn from the raters' mean where the judgements hold a rating")
+    rubric: str | None = Field(None, description="a rubric file; none is the one that ships with motherlode")
+
+
+class LightLLM(Strict):
+    """A causal language model that learns the human grades through LoRA. All values are ours."""
+
+    base: str = Field("smollm2", description="smollm2, a transformers folder or name, or a .gguf file")
+    pairs: int | None = Field(None, ge=1, description="learn from so many training pairs; none: all")
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    item_tokens: int = Field(128, ge=8, description="an item's text is cut here")
+    epochs: int = Field(2, ge=1)
+    batch: int = Field(16, ge=1, description="pairs a step")
+    lr: float = Field(5e-4, gt=0)
+    patience: int = Field(3, ge=1, description="validations without a gain before stopping")
+    validations_per_epoch: int = Field(2, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = Field(False, description="less memory for more time")
 
 
 class Evaluate(Strict):
@@ -94,6 +133,8 @@ class Recipe(Strict):
     text: Text = Text()
     encoder: Encoder = Encoder()
     fit: Fit = Fit()
+    grader: Grader = Grader()
+    light_llm: LightLLM = LightLLM()
     evaluate: Evaluate = Evaluate()
 
     @classmethod
@@ -121,6 +162,20 @@ class Recipe(Strict):
     def save(self, path: Path | str) -> None:
         """Write the resolved recipe as YAML."""
         write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_settings(model: type[Model], overrides: Sequence[str]) -> Model:
+    """Any settings from `key=value` words. Raises SettingError for a key or a value that is not known."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _set(values, override)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise SettingError(_explain(error, model)) from None
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -182,12 +237,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, known: type[BaseModel] = Recipe) -> str:
     """The first thing wrong, as one sentence with the key and what is allowed."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        model: Any = Recipe
+        model: Any = known
         for part in first["loc"][:-1]:
             model = model.model_fields[part].annotation
         names = ", ".join(model.model_fields)

@@ -82,7 +82,13 @@ def _judged(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
     """Write queries and judgements of (query_id, text, product_id, relevance); return the queries."""
     queries = rows.select("query_id", "text").unique("query_id", keep="first").sort("query_id")
     write_table(out, "queries", queries.with_columns(locale=pl.lit("us")))
-    judgements = rows.select("query_id", item_id="product_id", grade="relevance", source=pl.lit("human"))
+    judgements = rows.select(
+        "query_id",
+        item_id="product_id",
+        grade="relevance",
+        rating=pl.col("relevance").cast(pl.Float64, strict=False) - 1,  # raters give 1, 2 or 3
+        source=pl.lit("human"),
+    )
     write_table(out, "judgements", judgements)
     return queries
 

@@ -17,13 +17,13 @@ def weights_fingerprint(model: "SentenceTransformer") -> str:
     for module in model.modules():
         tokenizer = getattr(module, "tokenizer", None)
         if tokenizer is not None:
-            digest.update(_tokenizer_json(tokenizer).encode())
+            digest.update(tokenizer_json(tokenizer).encode())
             digest.update(str(getattr(module, "max_seq_length", None)).encode())
     digest.update(repr(sorted((model.prompts or {}).items())).encode())
     return digest.hexdigest()
 
 
-def _tokenizer_json(tokenizer: object) -> str:
+def tokenizer_json(tokenizer: object) -> str:
     """The tokenizer's own description, without padding and truncation, which every call sets anew."""
     import json
 

@@ -69,6 +69,7 @@ def write_pairs(
                     "clicks": shown.clicks,
                     "adds": shown.adds,
                     "purchases": shown.purchases,
+                    "position": shown.rank,
                 }
                 log.write(pair | counted)
                 pages(**pair, rank=shown.rank, appeal=shown.appeal)

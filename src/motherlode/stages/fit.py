@@ -21,6 +21,7 @@ ENCODE_AT_ONCE = 4_096  # texts of one block while validating
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.encoders.fingerprint import weights_fingerprint
+    from motherlode.encoders.merge import merged, snapshot
     from motherlode.encoders.tokens import TokenStore
     from motherlode.encoders.towers import two_tower
     from motherlode.training.batches import GradedBatches
@@ -44,6 +45,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         "recipe": recipe.model_dump(mode="json"),
     }
     save(model, workspace / "fit/untouched", provenance)
+    start = snapshot(model) if chosen.merge < 1 else {}
     queries = TokenStore(model, list(query_texts), "query")
     items = TokenStore(model, list(texts), "document")
     groups = GradedGroups.from_pairs(text_of_query[train.queries], number(train.items), train.grades)
@@ -65,6 +67,24 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         suspect_margin=chosen.suspect_margin,
     )
     extra = pool[: chosen.validation_items]
+    score = _validation(
+        queries,
+        items,
+        text_of_query[validation.queries],
+        number(validation.items),
+        validation.grades,
+        number(extra),
+    )
+
+    # what is validated and kept is the merged encoder, training goes on from the unmerged weights
+    def keep(folder: Path) -> None:
+        with merged(model, start, chosen.merge):
+            save(model, folder, provenance)
+
+    def validate() -> dict[str, float]:
+        with merged(model, start, chosen.merge):
+            return score()
+
     result = fit(
         objective,
         objective.parameter_groups(chosen.lr, chosen.head_lr, chosen.weight_decay),
@@ -79,15 +99,8 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
             seed=seed,
         ),
         workspace / "fit",
-        save=lambda folder: save(model, folder, provenance),
-        validate=_validation(
-            queries,
-            items,
-            text_of_query[validation.queries],
-            number(validation.items),
-            validation.grades,
-            number(extra),
-        ),
+        save=keep,
+        validate=validate,
         fingerprint=fingerprint(workspace.inputs(STAGE, recipe)),
     )
     from motherlode.encoders.presets import load

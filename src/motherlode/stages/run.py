@@ -8,6 +8,7 @@ from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Standing, Workspace
 
 ORDER = ("data", "check", "split", "fit", "evaluate", "index", "report")
+ASIDE = ("grader", "light_llm")  # asked for by name: no part of `run`
 
 
 def stage(name: str) -> Stage:
@@ -30,7 +31,7 @@ def run(
     wanted = _closure(until)
     with workspace.locked():
         recipe.save(workspace / "recipe.yaml")
-        for name in ORDER:
+        for name in (*ORDER, *ASIDE):
             if name not in wanted:
                 continue
             fresh = workspace.standing(stage(name), recipe).state == "fresh"
@@ -47,7 +48,7 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
     """What is there, what is stale and why; a stage above another that is not fresh makes it stale."""
     recipe = recipe or workspace.recipe()
     standings: dict[str, Standing] = {}
-    for name in ORDER:
+    for name in (*ORDER, *(name for name in ASIDE if workspace.record(name))):
         found = workspace.standing(stage(name), recipe)
         behind = [need for need in stage(name).needs if standings[need].state != "fresh"]
         if found.state == "fresh" and behind:
@@ -58,7 +59,7 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
 
 def _closure(names: Sequence[str]) -> set[str]:
     wanted = set(names)
-    for name in reversed(ORDER):
+    for name in reversed((*ORDER, *ASIDE)):
         if name in wanted:
             wanted |= set(stage(name).needs)
     return wanted

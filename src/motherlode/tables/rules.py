@@ -36,9 +36,13 @@ def by_row(kind: str, frame: pl.DataFrame) -> Iterator[Fault]:
             yield _fault(problem, field.name, absent, advice)
         if field.name in COUNTS:
             yield _fault("negative count", field.name, column < 0, "counts start at zero")
+    if kind == "judgements":
+        outside = (frame["rating"] < 0) | (frame["rating"] > 2)
+        yield _fault("rating out of range", "rating", outside, "give the raters' mean on the scale 0 .. 2")
     if kind == "engagement":
         more = frame["clicks"] > frame["impressions"]
         yield _fault("more clicks than impressions", "clicks", more, "kept; look at how the log is aggregated")
+        yield _fault("position below one", "position", frame["position"] < 1, "the first place on a page is 1")
 
 
 def _fault(kind: str, field: str, wrong: pl.Series, advice: str) -> Fault:

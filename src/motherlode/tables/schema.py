@@ -32,6 +32,7 @@ JUDGEMENTS = pa.schema(
         pa.field("grade", pa.int8(), nullable=False),  # 2 relevant, 1 moderately relevant, 0 irrelevant
         pa.field("source", pa.string()),  # human, grader, mined, synthetic, planted ...
         pa.field("confidence", pa.float32()),
+        pa.field("rating", pa.float32()),  # mean of several raters, on the scale of the grades (0 .. 2)
         pa.field("grader", pa.string()),  # name and version of who judged
         pa.field("rubric", pa.string()),  # version of the written policy
         pa.field("time", pa.timestamp("us", tz="UTC")),
@@ -46,6 +47,7 @@ ENGAGEMENT = pa.schema(
         pa.field("clicks", pa.int64()),
         pa.field("adds", pa.int64()),
         pa.field("purchases", pa.int64()),
+        pa.field("position", pa.float32()),  # mean place on the page over the impressions, from 1
     ]
 )
 

@@ -1,0 +1,139 @@
+"""The cross-encoder grader on queries it never saw: Home Depot (strict split), ESCI (five folds, folds pooled).
+
+Beside it two baselines: the commonest grade, and the best thresholds on the best blend of BM25 and the untouched
+MiniLM's cosine (blend and thresholds exact on the training pairs). Home Depot's raters give a ceiling: see
+motherlode.grading.rater_ceiling for what it assumes. Intervals are 95 %, from a bootstrap over queries.
+
+    MOTHERLODE_DATA=... python benchmarks/graders.py home_depot | esci [FOLDER]  [key=value ...]
+
+`esci FOLDER` starts from a grader trained before (such as Home Depot's) instead of from MiniLM.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from common import RUNS, write
+from motherlode.atomic import fingerprint
+from motherlode.encoders.encode import encode
+from motherlode.encoders.presets import load
+from motherlode.evaluation.agreement import agreement, agreement_gain, agreement_interval
+from motherlode.evaluation.calibration_error import calibration_error
+from motherlode.grading.grader import decide
+from motherlode.grading.rater_ceiling import rater_ceiling
+from motherlode.grading.threshold_baseline import majority_baseline, threshold_baseline
+from motherlode.recipe import Recipe
+from motherlode.stages.evaluate import lexical_index
+from motherlode.stages.learned_grader import judged_parts
+from motherlode.stages.run import run
+from motherlode.stages.shop_texts import ShopTexts
+from motherlode.workspace import Workspace
+
+HOME_DEPOT = ["data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07"]
+ESCI = ["data.source=esci", "split.folds=5", "split.validation=0.15"]
+PROBABILITIES = ["p0", "p1", "p2"]
+FIGURES = ("accuracy", "within_1", "macro_f1", "quadratic_kappa")
+
+
+def search_scores(workspace: Workspace, recipe: Recipe) -> pl.DataFrame:
+    """BM25 and the untouched MiniLM's cosine of every judged pair: query_id, item_id, bm25, cosine."""
+    shop = ShopTexts(workspace, recipe)
+    lexical, model = lexical_index(workspace, shop), load("minilm")
+    texts, queries = shop.all_texts(), shop.queries["text"].to_list()
+    vectors = [
+        np.asarray(encode(model, part, task, RUNS / "minilm_vectors"))
+        for part, task in ((queries, "query"), (texts, "document"))
+    ]
+    found = []
+    for name in ("train", "validation", "test"):
+        pairs = shop.pairs(name)
+        order = np.argsort(pairs.queries, kind="stable")
+        query, item = pairs.queries[order], pairs.items[order]
+        rows, counts = np.unique(query, return_counts=True)
+        bm25 = lexical.score([queries[row] for row in rows], np.concatenate([[0], np.cumsum(counts)]), item)
+        cosine = np.einsum("nd,nd->n", vectors[0][query], vectors[1][item])
+        found.append(
+            pl.DataFrame(
+                {
+                    "query_id": shop.queries["query_id"][query],
+                    "item_id": shop.item_ids[item],
+                    "bm25": np.asarray(bm25, float),
+                    "cosine": np.asarray(cosine, float),
+                }
+            )
+        )
+    return pl.concat(found)
+
+
+def fold(settings: list[str], name: str) -> pl.DataFrame:
+    """Train and grade one split; test pairs with the grader's probabilities and both baselines' grades."""
+    recipe = Recipe.load(overrides=settings)
+    workspace = run(recipe, RUNS / name, ("grader",), tell=lambda *what: print(name, *what, flush=True))
+    parts, scores = judged_parts(workspace, ShopTexts(workspace, recipe).tables), search_scores(workspace, recipe)
+    train = parts["train"].join(scores, on=["query_id", "item_id"])
+    test = pl.read_parquet(workspace / "grader/test.parquet").join(scores, on=["query_id", "item_id"])
+    columns = ["bm25", "cosine"]
+    thresholds = threshold_baseline(train[columns].to_numpy(), train["grade"].to_numpy(), test[columns].to_numpy())
+    return test.with_columns(
+        predicted=pl.Series(decide(test[PROBABILITIES].to_numpy())),
+        thresholds=pl.Series(thresholds),
+        majority=pl.Series(majority_baseline(train["grade"].to_numpy(), len(test))),
+    )
+
+
+def report(name: str, settings: list[str], pairs: pl.DataFrame, **more: Any) -> None:
+    """Write the figures of all pairs together."""
+    truth, queries = pairs["grade"].to_numpy().astype(int), pairs["query_id"].to_numpy()
+    figures = {}
+    for system in ("majority", "thresholds", "predicted"):
+        found = agreement_interval(truth, pairs[system].to_numpy(), query_ids=queries)
+        figures[system] = {key: {end: _round(value) for end, value in found[key].items()} for key in FIGURES}
+    gain = agreement_gain(truth, pairs["predicted"].to_numpy(), pairs["thresholds"].to_numpy(), query_ids=queries)
+    probabilities = pairs[PROBABILITIES].to_numpy()
+    careful = _least_expected_miss(probabilities)
+    write(
+        name,
+        {
+            "settings": settings,
+            "pairs": len(pairs),
+            "queries": len(np.unique(queries)),
+            "systems": figures,
+            "gain over thresholds": {key: {end: _round(value) for end, value in gain[key].items()} for key in FIGURES},
+            "confusion, truth in rows": agreement(truth, pairs["predicted"].to_numpy())["confusion"],
+            "deciding by least expected miss": {
+                key: _round(value) for key, value in agreement(truth, careful).items() if key in FIGURES
+            },
+            "calibration error": _round(calibration_error(probabilities, truth)["ece"]),
+            **more,
+        },
+    )
+
+
+def _least_expected_miss(probabilities: np.ndarray) -> np.ndarray:
+    """The median grade: the least expected distance from the truth."""
+    return (np.cumsum(probabilities, axis=1) < 0.5).sum(axis=1).clip(max=2).astype(np.int8)
+
+
+def _round(value: Any) -> Any:
+    return round(float(value), 4) if value is not None else None
+
+
+if __name__ == "__main__":
+    mode, *rest = sys.argv[1:] or [""]
+    words = [word for word in rest if "=" in word]
+    start = [f"grader.base={word}" for word in rest if "=" not in word]
+    if mode == "home_depot":
+        given = [*HOME_DEPOT, *words]
+        name = f"grader_home_depot_{fingerprint(given)}"
+        found = fold(given, name)
+        rated = Workspace(RUNS / name)
+        averages = pl.read_parquet(rated / "tables/judgements.parquet")["rating"].to_numpy() + 1
+        report("grader_home_depot", given, found, ceiling=rater_ceiling(averages))
+    elif mode == "esci":
+        given = [*ESCI, *start, *words]
+        folds = [fold([*given, f"split.fold={at}"], f"grader_esci_{fingerprint(given)}_{at}") for at in range(5)]
+        report("grader_esci_after_home_depot" if start else "grader_esci", given, pl.concat(folds))
+    else:
+        sys.exit(__doc__)

@@ -1,0 +1,85 @@
+"""What the verbs share: options, the workspace's recipe, running stages, saying what was done."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SettingsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A recipe file, settings, or both. Without any, the workspace's own recipe.",
+        show_default=False,
+    ),
+]
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the run's artefacts.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+DEFAULT_WORKSPACE = Path("runs/default")
+WROTE = {
+    "data": ("tables/", "look at them with `motherlode check`"),
+    "check": ("check.json", "train with `motherlode fit`"),
+    "split": ("split.parquet", "train with `motherlode fit`"),
+    "fit": ("fit/best/", "measure it with `motherlode evaluate`"),
+    "evaluate": ("evaluate/metrics.json", "see it with `motherlode report`, search with `motherlode index`"),
+    "index": ("index/", "try it with `motherlode search 'your words'`"),
+    "report": ("report.html", "open it in a browser"),
+    "run": ("report.html", "open it in a browser, or `motherlode search 'your words'`"),
+    "grader": ("grader/best/", "judge pairs with `motherlode grade PAIRS`"),
+    "light_llm": ("light_llm/best/", "judge pairs with `motherlode grade PAIRS --with light-llm`"),
+}
+
+
+def recipe_of(settings: list[str] | None, workspace: Path) -> Any:
+    """The recipe named on the command line, else the workspace's, with overrides on top."""
+    from motherlode.recipe import Recipe
+
+    words = settings or []
+    files = [word for word in words if "=" not in word]
+    if len(files) > 1:
+        raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
+    saved = workspace / "recipe.yaml"
+    anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
+    path = files[0] if files else saved if saved.exists() and not anew else None
+    return Recipe.load(path, [word for word in words if "=" in word])
+
+
+def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
+    """Run a verb's stage and what it needs; say what was written and what comes next."""
+    from motherlode.stages.run import ASIDE, ORDER, run
+
+    def tell(name: str, what: str, seconds: float) -> None:
+        line = {"fresh": "is up to date", "begins": "...", "done": f"done in {seconds:.1f} s"}[what]
+        print(f"{name:<9} {line}", file=sys.stderr)
+
+    recipe = recipe_of(settings, folder)
+    made = run(recipe, folder, ORDER if verb == "run" else (verb,), tell)
+    wrote, then = WROTE[verb]
+    if as_json:
+        records = {name: made.record(name) for name in (*ORDER, *ASIDE) if made.record(name)}
+        typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
+    else:
+        typer.echo(f"Wrote {folder / wrote}. Next: {then}{also(folder)}.")
+    return made
+
+
+def opened(workspace: Path, needs: str = "split") -> tuple[Any, Any]:
+    """A workspace that has been run up to the stage `needs`, and its recipe."""
+    from motherlode.workspace import Workspace
+
+    place = Workspace(workspace)
+    place.facts(needs)
+    return place, place.recipe()
+
+
+def also(folder: Path) -> str:
+    """What must be added to the next command so that it means this workspace."""
+    return "" if folder == DEFAULT_WORKSPACE else f" -w {folder}"
+
+
+def say(text: str, as_json: bool, facts: Any) -> None:
+    """Print the text, or the facts as one JSON object."""
+    typer.echo(json.dumps(facts, default=str) if as_json else text)

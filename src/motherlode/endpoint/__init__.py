@@ -1,0 +1,1 @@
+"""Judges behind an OpenAI-compatible endpoint: OpenAI itself, vLLM, llama.cpp and whatever speaks the same."""

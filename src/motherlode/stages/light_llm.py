@@ -1,0 +1,42 @@
+"""Stage `light_llm`: a small language model learns the human grades through LoRA, calibrated and measured likewise."""
+
+from typing import Any
+
+from motherlode.recipe import Recipe
+from motherlode.stages.learned_grader import OUTPUTS, Judged, measure
+from motherlode.workspace import Stage, Workspace
+
+
+def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
+    import numpy as np
+
+    from motherlode.grading.causal_lm import CausalLMGrader
+    from motherlode.grading.causal_lm_fit import CausalLMSettings, fit_causal_lm
+
+    judged, folder, chosen = Judged(workspace, recipe), workspace / "light_llm", recipe.light_llm
+    count = len(judged.pairs["train"])
+    rows = np.sort(np.random.default_rng([recipe.seed, 2]).permutation(count)[: chosen.pairs or count])
+    result = fit_causal_lm(
+        [judged.pairs["train"][row] for row in rows],
+        judged.targets[rows],
+        judged.pairs["validation"],
+        judged.grades["validation"],
+        CausalLMSettings(**chosen.model_dump(exclude={"pairs"}), seed=recipe.seed),
+        folder,
+        origin=judged.origin,
+    )
+    return measure(judged, CausalLMGrader.load(folder / "best"), folder) | vars(result) | {"pairs": len(rows)}
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    from motherlode.grading.rubric import Rubric
+
+    return {
+        "seed": recipe.seed,
+        "light_llm": recipe.light_llm.model_dump(mode="json"),
+        "soft_labels": recipe.grader.soft_labels,
+        "rubric": Rubric.load(recipe.grader.rubric).version,
+    }
+
+
+STAGE = Stage("light_llm", ("data", "split"), settings, work, tuple(f"light_llm/{name}" for name in OUTPUTS))
