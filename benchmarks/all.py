@@ -20,6 +20,12 @@ COMMANDS = (
     ["esci.py", "alone"],
     ["esci.py", "transfer", "benchmarks/runs/home_depot_small/fit/best"],
     ["esci.py", "after", "benchmarks/runs/home_depot_small/fit/best"],
+    ["audit.py"],
+    ["ledger.py"],
+    ["graders.py", "home_depot"],
+    ["graders.py", "esci"],
+    ["cascade.py"],
+    ["light_llm.py"],
     ["table.py"],
 )
 

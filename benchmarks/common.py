@@ -62,6 +62,12 @@ def write(name: str, found: dict[str, Any]) -> None:
     print(json.dumps(record, indent=2))
 
 
+def result(name: str) -> dict[str, Any] | None:
+    """What a benchmark wrote; None where it has not been run."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -3,17 +3,10 @@
 python benchmarks/table.py
 """
 
-import json
-from typing import Any
-
-from common import HERE, RESULTS
+from common import HERE, result
+from table_assay import assay
 
 HEAD = (HERE / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
-
-
-def result(name: str) -> dict[str, Any] | None:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def change(found: dict[str, float]) -> str:
@@ -117,7 +110,7 @@ def unrelated() -> str:
 
 
 def main() -> None:
-    tables = home_depot("tiny") + home_depot("small") + esci() + speed() + unrelated()
+    tables = home_depot("tiny") + home_depot("small") + esci() + assay() + speed() + unrelated()
     lexical = "\n## The lexical leg\n\n`python benchmarks/lexical_engines.py`: the table is in [docs/search.md](../docs/search.md).\n"
     (HERE / "README.md").write_text(HEAD.rstrip() + "\n" + tables + lexical, encoding="utf-8")
 

@@ -118,7 +118,7 @@ def test_nothing_there_yet(tmp_path: Path) -> None:
         motherlode("grade", "test", "-w", str(tmp_path))
 
 
-def test_the_rubric_can_be_copied_and_used(shop: Path, tmp_path: Path) -> None:
+def test_the_rubric_can_be_copied_and_used(tmp_path: Path) -> None:
     assert "Grade 2" in motherlode("rubric", "-w", str(tmp_path))
     copy = tmp_path / "ours.md"
     motherlode("rubric", str(copy), "-w", str(tmp_path))

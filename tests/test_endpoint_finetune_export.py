@@ -61,6 +61,11 @@ def test_every_pair_is_taught_once_with_its_grade_and_no_query_on_both_sides(tex
         for query, item, grade in zip(queries, items, grades, strict=True)
     }
     assert taught["train"] | taught["validation"] == expected
+    spread = sum(
+        len({pair["query"] for pair in json.loads(user["content"])["pairs"]}) for _, user, _ in lines(tmp_path, "train")
+    )
+    # together: in order of the queries, each conversation adds at most one that the one before had
+    assert spread <= facts["train"]["conversations"] + len({query for query, _ in taught["train"]})
     sides = [{query for query, _ in taught[side]} for side in ("train", "validation")]
     assert not sides[0] & sides[1]
     assert 5 <= len(sides[1]) <= 25

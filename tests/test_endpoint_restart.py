@@ -53,6 +53,12 @@ class Process:
         self.process.kill()  # SIGKILL: whatever it was writing is cut off
         self.process.wait()
 
+    def wait(self, count: int) -> None:
+        """Until it has answered so many, or a minute has passed: a job that failed asks for no more."""
+        until = time.monotonic() + 60
+        while self.answered() < count and time.monotonic() < until:
+            time.sleep(0.005)
+
     def answered(self) -> int:
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
 
@@ -65,8 +71,7 @@ def test_five_thousand_pairs_through_a_server_that_dies_twice(texts: PairTexts, 
 
     def chaos() -> None:
         for after in (1_200, 3_100):
-            while server.answered() < after:
-                time.sleep(0.005)
+            server.wait(after)
             server.kill()
             deaths.append(server.answered())
             time.sleep(0.7)
@@ -108,8 +113,7 @@ def test_when_patience_ends_the_job_can_be_run_again(texts: PairTexts, tmp_path:
     )
 
     def end() -> None:
-        while server.answered() < 250:
-            time.sleep(0.005)
+        server.wait(250)
         server.kill()
 
     killer = threading.Thread(target=end)

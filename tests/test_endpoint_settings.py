@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from motherlode.endpoint.errors import EndpointError
 from motherlode.endpoint.judge import EndpointGrader
 from motherlode.endpoint.secret import Secret
 from motherlode.endpoint.settings import EndpointSettings
-from motherlode.errors import SettingError
+from motherlode.errors import MissingError, SettingError
 from motherlode.grading.grader import Pair
 from motherlode.grading.ledger import Ledger
 from motherlode.grading.rubric import Rubric
@@ -134,3 +135,9 @@ def test_what_is_no_key_is_refused_without_being_shown(value: str, monkeypatch: 
 def test_a_stand_in_for_a_key_is_not_struck_out_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert Secret("OPENAI_API_KEY").hide("none of these") == "none of these"
+
+
+def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(MissingError, match=r"pip install 'motherlode\[endpoint\]'"):
+        EndpointGrader(EndpointSettings(model="m"), RUBRIC)

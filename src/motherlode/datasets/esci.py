@@ -27,7 +27,7 @@ INFO = DataSet(
     notes=(
         "Grades from the letters: E 2, S 1, C 1, I 0. Descriptions are bullet points and description. "
         "Official files: all locales and both versions; an item id is locale:product_id. "
-        "Subset: its ubi_events are made by a script and left out; its label3 (where C is 0) is not used."
+        "Subset: its buyers' ratings, its ubi_events (made by a script) and its label3 (where C is 0) are not used."
     ),
 )
 
@@ -62,13 +62,7 @@ def _subset(raw: Path, out: Path) -> None:
         title="title",
         taxonomy=pl.col("category_path").str.split(" > "),
         brand="brand",
-        attributes=attributes(
-            colour=pl.col("color"),
-            price=pl.col("price"),
-            rating=pl.col("rating"),
-            rating_count=pl.col("rating_count").cast(pl.Int64),
-            is_book=pl.col("is_book"),
-        ),
+        attributes=attributes(colour=pl.col("color"), price=pl.col("price")),
         description=_description("bullet_points", "description"),
         image="image",
     )

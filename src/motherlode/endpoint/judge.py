@@ -152,7 +152,7 @@ class EndpointGrader:
         sheet.cost[rows] += money / len(rows)
         wrong = self._enter(sheet, dict(zip(ids, rows, strict=True)), reply)
         left = [row for row in rows if not sheet.answered(row)]
-        if left:
+        if left and not problem:
             self.tally.repairs += 1
             await self._ask(sheet, left, wrong)
 

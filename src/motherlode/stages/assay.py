@@ -46,7 +46,7 @@ def grade(workspace: Workspace, recipe: Recipe, pairs: Path | str, word: str) ->
     else:
         rows = read_pairs(pairs)
     with ledger(workspace) as held:
-        asked = grader(word, workspace, recipe)
+        asked = grader(word, workspace, recipe, held)
         return job.grade(rows["query_id"], rows["item_id"], PairTexts(tables), asked, held, source=f"grade:{pairs}")
 
 
@@ -163,7 +163,7 @@ def audit(workspace: Workspace, recipe: Recipe, word: str, settings: "AuditSetti
             )
         probabilities = pl.concat([pl.read_parquet(path) for path in held_out])
     with ledger(workspace) as held:
-        judge = grader(word, workspace, recipe)
+        judge = grader(word, workspace, recipe, held)
         return run_audit(_tables(workspace), held, judge, settings, workspace / "audit", probabilities=probabilities)
 
 

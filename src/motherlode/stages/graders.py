@@ -12,6 +12,7 @@ from motherlode.workspace import Workspace
 if TYPE_CHECKING:
     from motherlode.endpoint.judge import EndpointGrader
     from motherlode.grading.grader import Grader
+    from motherlode.grading.ledger import Ledger
     from motherlode.grading.rubric import Rubric
 
 WORDS = "cross-encoder, light-llm, cascade, an endpoint's settings (.yaml), or several of these joined by + for a vote"
@@ -19,8 +20,10 @@ FOLDERS = {"cross-encoder": "grader", "light-llm": "light_llm"}
 VERBS = {"cross-encoder": "grader", "light-llm": "light-llm"}
 
 
-def grader(word: str, workspace: Workspace, recipe: Recipe) -> "Grader":
+def grader(word: str, workspace: Workspace, recipe: Recipe, ledger: "Ledger | None" = None) -> "Grader":
     """The grader that `word` names: one trained in the workspace (calibrated), a cascade, an endpoint, or a vote.
+
+    With a ledger, the members of a cascade or a vote keep their own verdicts there, and are not asked twice.
 
     Raises:
         MissingError: it has not been trained, or its file is not there.
@@ -29,11 +32,11 @@ def grader(word: str, workspace: Workspace, recipe: Recipe) -> "Grader":
     if "+" in word:
         from motherlode.endpoint.vote import VoteGrader
 
-        return VoteGrader([grader(one.strip(), workspace, recipe) for one in word.split("+")])
+        return VoteGrader([grader(one.strip(), workspace, recipe) for one in word.split("+")], ledger=ledger)
     if word in FOLDERS:
         return _learned(word, workspace / FOLDERS[word])
     if word == "cascade":
-        return _cascade(workspace, recipe)
+        return _cascade(workspace, recipe, ledger)
     if Path(word).suffix in (".yaml", ".yml"):
         return endpoint(Path(word), _rubric(recipe))
     raise SettingError(f"'{word}' is no grader: give {WORDS}.")
@@ -44,7 +47,7 @@ def endpoint(path: Path, rubric: "Rubric") -> "EndpointGrader":
     import yaml
 
     from motherlode.endpoint.judge import EndpointGrader
-    from motherlode.endpoint.settings import read
+    from motherlode.endpoint.settings import EndpointSettings
 
     if not path.is_file():
         raise MissingError(f"There is no {path}: write an endpoint's settings there, such as url: and model:.")
@@ -52,7 +55,7 @@ def endpoint(path: Path, rubric: "Rubric") -> "EndpointGrader":
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from None
-    return EndpointGrader(read(values if isinstance(values, dict) else {}, str(path)), rubric)
+    return EndpointGrader(EndpointSettings.read(values if isinstance(values, dict) else {}, str(path)), rubric)
 
 
 def save_cascade(workspace: Workspace, members: Sequence[dict[str, Any]], **facts: Any) -> None:
@@ -76,9 +79,10 @@ def _learned(word: str, folder: Path) -> "Grader":
     return Calibrated(CausalLMGrader.load(folder / "best"), calibration)
 
 
-def _cascade(workspace: Workspace, recipe: Recipe) -> "Grader":
+def _cascade(workspace: Workspace, recipe: Recipe, ledger: "Ledger | None") -> "Grader":
     from motherlode.grading.calibration import Calibration
     from motherlode.grading.cascade import Cascade, CascadeStage
+    from motherlode.grading.remembered import Remembered
 
     path = workspace / "cascade.json"
     if not path.exists():
@@ -86,6 +90,8 @@ def _cascade(workspace: Workspace, recipe: Recipe) -> "Grader":
     stages = []
     for member in read_json(path)["members"]:
         asked = None if member["word"] == "people" else grader(member["word"], workspace, recipe)
+        if asked is not None and ledger is not None:
+            asked = Remembered(asked, ledger, "cascade")
         calibration = Calibration(**member["calibration"])
         stages.append(CascadeStage(asked, member["cost"], calibration, tuple(member["thresholds"])))
     return Cascade(stages)
