@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from motherlode.errors import InputError
-from motherlode.grading.budget import BudgetSpent
+from motherlode.grading.budget import BudgetSpent, Interrupted
 from motherlode.grading.grader import Graded, Judge, Pair
 from motherlode.grading.job import grade
 from motherlode.grading.ledger import Ledger
@@ -317,3 +317,17 @@ def test_two_ids_of_one_hash_are_never_mixed_up(tables: Tables, monkeypatch: pyt
     assert texts.pairs(["q1"], ["i1"]) == [known]
     with pytest.raises(InputError, match="has no item_id 'other'"):
         texts.pairs(["q1", "q1"], ["i2", "other"])
+
+
+def test_what_was_answered_before_an_interruption_is_kept(tables: Tables, ledger: Ledger) -> None:
+    class Breaks:
+        judge, block = Judge("breaks", "1", "r"), 4
+
+        def grade(self, pairs: Sequence[Pair]) -> Graded:
+            p = np.full((len(pairs), 3), np.nan)
+            p[:2] = [0.1, 0.2, 0.7]
+            raise Interrupted("The server went away.", Graded(p))
+
+    with pytest.raises(Interrupted, match="went away"):
+        grade(*all_pairs(4), PairTexts(tables), Breaks(), ledger)
+    assert ledger.count() == 2

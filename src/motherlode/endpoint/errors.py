@@ -1,19 +1,10 @@
 """What can go wrong with an endpoint: what ends a job, and what only one request's caller needs to know."""
 
-from motherlode.errors import MotherlodeError
-from motherlode.grading.grader import Graded
+from motherlode.grading.budget import Interrupted
 
 
-class EndpointError(MotherlodeError):
-    """The server cannot be used, or was away for longer than the patience for it; the job may be run again.
-
-    Attributes:
-        graded: what was answered of the block before, a row of NaN for every other pair; None before any was asked.
-    """
-
-    def __init__(self, message: str, graded: Graded | None = None) -> None:
-        super().__init__(message)
-        self.graded = graded
+class EndpointError(Interrupted):
+    """The server cannot be used, or was away for longer than the patience for it; the job may be run again."""
 
 
 class DeclinedError(Exception):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.errors import InputError
-from motherlode.grading.budget import BudgetSpent
+from motherlode.grading.budget import BudgetSpent, Interrupted
 from motherlode.grading.claims import Claims
 from motherlode.grading.grader import Grader, Judge
 from motherlode.grading.ledger import Ids, Ledger
@@ -79,7 +79,7 @@ def grade(
     Blocks of `grader.block` pairs are claimed, graded and recorded one after the other, so memory holds the ids and
     one block of texts, several processes may work on one job, and a killed one goes on when run again. A pair
     without an answer is asked once more at the end, and never stored. A BudgetSpent ends the job with what was
-    answered on record; any other error of the grader ends it too and is passed on, after all blocks before.
+    answered on record; any other error of the grader ends it too and is passed on, what was answered being kept.
     Raises InputError for an id that the tables do not have, before anything is graded.
     """
     began = time.monotonic()
@@ -153,6 +153,10 @@ class _Job:
             graded = self.grader.grade(pairs)
         except BudgetSpent as spent:
             graded, self.stopped = spent.graded, str(spent)
+        except Interrupted as error:
+            if error.graded is not None:  # answers already paid for
+                self.ledger.record(self.judge, queries, items, error.graded, source=self.source)
+            raise
         new = self.ledger.record(self.judge, queries, items, graded, source=self.source)
         answered = graded.answered
         self.graded += new

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motherlode.grading.budget import BudgetSpent
+from motherlode.grading.budget import Interrupted
 from motherlode.grading.grader import Graded, Grader, Judge, Pair
 from motherlode.grading.ledger import Ledger
 
@@ -32,16 +32,19 @@ class Remembered:
         rows = np.flatnonzero(~found.answered)
         probabilities, cost, reasons = found.probabilities.copy(), np.zeros(len(pairs)), list(found.reasons)
         if len(rows):
-            spent = None
+            stop = None
             try:
                 fresh = self.grader.grade([pairs[row] for row in rows.tolist()])
-            except BudgetSpent as error:
-                fresh, spent = error.graded, error
+            except Interrupted as error:
+                if error.graded is None:
+                    raise
+                fresh, stop = error.graded, error
             asked = ([queries[row] for row in rows], [items[row] for row in rows])
             self.ledger.record(self.judge, *asked, fresh, source=self.source)
             probabilities[rows], cost[rows] = fresh.probabilities, fresh.cost
             for row, reason in zip(rows, fresh.reasons, strict=True):
                 reasons[row] = reason
-            if spent is not None:
-                raise BudgetSpent(str(spent), Graded(probabilities, cost, reasons))
+            if stop is not None:
+                stop.graded = Graded(probabilities, cost, reasons)  # now of the whole block
+                raise stop
         return Graded(probabilities, cost, reasons)
