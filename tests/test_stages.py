@@ -94,3 +94,21 @@ def test_rows_follow_the_tables(shop):
     some = np.array([5, 0, 17])
     whole = shop.all_texts().to_pylist()
     assert shop.texts(some) == [whole[row] for row in some]
+
+
+def test_a_merged_encoder_lies_between_the_untouched_and_the_trained_one(tmp_path):
+    from safetensors.torch import load_file
+
+    settings = ["data.items=300", "fit.epochs=1", "fit.patience=9"]
+    weights = {}
+    for share in (1.0, 0.5):
+        made = run(Recipe.load(overrides=[*settings, f"fit.merge={share}"]), tmp_path / str(share), ("fit",))
+        for name in ("untouched", "best"):
+            files = sorted((made / "fit" / name).rglob("*.safetensors"))
+            weights[name, share] = {
+                f"{file.parent.name}/{key}": t for file in files for key, t in load_file(file).items()
+            }
+        assert made.facts("fit")["best_step"] > 0
+    for key, start in weights["untouched", 1.0].items():
+        half = (start + weights["best", 1.0][key]) / 2
+        np.testing.assert_allclose(weights["best", 0.5][key].numpy(), half.numpy(), atol=1e-6)
