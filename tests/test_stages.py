@@ -104,9 +104,10 @@ def test_a_merged_encoder_lies_between_the_untouched_and_the_trained_one(tmp_pat
     for share in (1.0, 0.5):
         made = run(Recipe.load(overrides=[*settings, f"fit.merge={share}"]), tmp_path / str(share), ("fit",))
         for name in ("untouched", "best"):
-            files = sorted((made / "fit" / name).rglob("*.safetensors"))
+            folder = made / "fit" / name
+            files = sorted(folder.rglob("*.safetensors"))
             weights[name, share] = {
-                f"{file.parent.name}/{key}": t for file in files for key, t in load_file(file).items()
+                f"{file.relative_to(folder)} {key}": tensor for file in files for key, tensor in load_file(file).items()
             }
         assert made.facts("fit")["best_step"] > 0
     for key, start in weights["untouched", 1.0].items():
