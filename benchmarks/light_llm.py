@@ -4,7 +4,7 @@ Test queries are never seen in training (strict split); the pairs of each part a
 through the ledger, so a killed run goes on where it was; speeds are taken from the first pairs of the test sample.
 
     MOTHERLODE_DATA=... python benchmarks/light_llm.py [base=smollm2] [train=2000] [validation=200] [test=1000]
-        [epochs=1] [precision=fp32] [seed=0]
+        [epochs=1] [batch=8] [lr=0.001] [precision=fp32] [seed=0]
 """
 
 import sys
@@ -36,6 +36,8 @@ DEFAULTS = {
     "validation": 200,
     "test": 1000,
     "epochs": 1,
+    "batch": 8,
+    "lr": 1e-3,
     "precision": "fp32",
     "seed": 0,
 }
@@ -55,7 +57,9 @@ def main(given: dict[str, Any]) -> None:
     grades = {name: part["grade"].to_numpy().astype(np.int64) for name, part in parts.items()}
     ratings = parts["train"]["rating"].cast(float).fill_null(float("nan")).to_numpy()
     settings = CausalLMSettings(
-        base=given["base"], epochs=given["epochs"], precision=given["precision"], validations_per_epoch=2, seed=seed
+        **{name: given[name] for name in ("base", "epochs", "batch", "lr", "precision")},
+        validations_per_epoch=4,
+        seed=seed,
     )
     folder = RUNS / f"light_llm_{fingerprint(given)}"
     systems: dict[str, Any] = {"majority": {"grades": majority_baseline(grades["train"], len(grades["test"]))}}

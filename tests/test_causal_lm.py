@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -171,7 +170,6 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     precision: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("motherlode.training.fit._bf16_hardware", lambda: True)  # slow without, but the same path
-    AcceleratorState._reset_state()  # one precision a process, otherwise
     made, grades = (some[:27] for some in pairs())
     settings = replace(SETTINGS, base=base, epochs=2, dropout=0.2, precision=precision)
     calls, forward = 0, GradeObjective.forward
@@ -197,7 +195,6 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     assert len(log(tmp_path / "killed")) == 7
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any((value != 0).any() for name, value in whole.items() if "lora_B" in name)  # B starts at zero
-    AcceleratorState._reset_state()
 
 
 ARCHITECTURES = {

@@ -144,6 +144,16 @@ def test_bf16_without_hardware_is_refused(tmp_path, monkeypatch):
         fit(module, [], batches, FitSettings(precision="bf16"), tmp_path, save=_made)
 
 
+def test_one_process_may_train_in_both_precisions(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "_bf16_hardware", lambda: True)
+    for precision in ("fp32", "bf16", "fp32"):
+        module, batches = objective()
+        groups = module.parameter_groups(1e-2, 1e-3, 0.01)
+        settings = FitSettings(epochs=1, precision=precision)
+        result = fit(module, groups, batches, settings, tmp_path / precision, save=lambda _: None)
+        assert result.steps == len(batches)
+
+
 def test_nothing_to_train_on_is_refused(tmp_path):
     module, _ = objective()
     empty = GradedGroups.from_pairs(np.array([0]), np.array([0]), np.array([0]))

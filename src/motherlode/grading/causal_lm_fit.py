@@ -31,7 +31,7 @@ CHUNK_TOKENS = {"cpu": 1_024, "cuda": 16_384}
 
 @dataclass(frozen=True)
 class CausalLMSettings:
-    """How an adapter is trained. All values are ours.
+    """How an adapter is trained. All values are ours, and not tuned.
 
     `alpha` / `rank` scales the adapter (Hu et al. 2021, LoRA); it sits on every linear layer but the output.
     `precision` bf16 holds the base in bf16, the adapter in fp32. `gradient_checkpointing` trades time for memory.
@@ -44,8 +44,8 @@ class CausalLMSettings:
     instruction: str = INSTRUCTION
     item_tokens: int = ITEM_TOKENS
     epochs: int = 2
-    batch: int = 16
-    lr: float = 5e-4
+    batch: int = 8
+    lr: float = 1e-3
     weight_decay: float = 0.0
     patience: int = 3
     validations_per_epoch: int = 2

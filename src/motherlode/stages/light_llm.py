@@ -6,6 +6,8 @@ from motherlode.recipe import Recipe
 from motherlode.stages.learned_grader import OUTPUTS, Judged, measure
 from motherlode.workspace import Stage, Workspace
 
+VALIDATION = 500  # pairs looked at while training: a language model reads few of them a second
+
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     import numpy as np
@@ -16,11 +18,12 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     judged, folder, chosen = Judged(workspace, recipe), workspace / "light_llm", recipe.light_llm
     count = len(judged.pairs["train"])
     rows = np.sort(np.random.default_rng([recipe.seed, 2]).permutation(count)[: chosen.pairs or count])
+    held_out = np.random.default_rng([recipe.seed, 3]).permutation(len(judged.pairs["validation"]))[:VALIDATION]
     result = fit_causal_lm(
         [judged.pairs["train"][row] for row in rows],
         judged.targets[rows],
-        judged.pairs["validation"],
-        judged.grades["validation"],
+        [judged.pairs["validation"][row] for row in held_out],
+        judged.grades["validation"][held_out],
         CausalLMSettings(**chosen.model_dump(exclude={"pairs"}), seed=recipe.seed),
         folder,
         origin=judged.origin,

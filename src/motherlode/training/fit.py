@@ -81,10 +81,12 @@ def fit(
         SettingError: bf16 on a processor without hardware for it, or no batch to train on.
     """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     folder = Path(folder)
     if len(batches) == 0:
         raise SettingError("There is no graded group to train on: training needs a query with a grade above 0.")
+    AcceleratorState._reset_state()  # else a second fit of this process could not have another precision
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision))
     main, rank, world = accelerator.is_main_process, accelerator.process_index, accelerator.num_processes
     keep_freed_memory()
