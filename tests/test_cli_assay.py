@@ -104,7 +104,7 @@ def test_choose_audit_and_the_page(shop: Path) -> None:
         (["audit", "precison=0.9"], "precison is no setting; known here: share"),
         (["audit", "share=7"], "share=7 cannot be"),
         (["cascade", "cross-encoder"], "needs two members"),
-        (["review", "--queue", "nowhere.parquet"], "There is no queue nowhere.parquet"),
+        (["review", "--queue", "nowhere.parquet"], "There is no file nowhere.parquet"),
     ],
 )
 def test_mistakes_get_one_sentence(shop: Path, words: list[str], sentence: str) -> None:

@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, object], messa
 
 
 def test_files_that_are_no_queue(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="There is no queue"):
+    with pytest.raises(MissingError, match="There is no file"):
         read_queue(tmp_path / "queue.parquet")
     with pytest.raises(InputError, match=r"ends in \.parquet, \.csv, \.jsonl"):
         read_queue(tmp_path / "queue.txt")

@@ -57,9 +57,11 @@ def read_queue(path: Path | str) -> pl.DataFrame:
     """
     path = Path(path)
     if path.suffix not in READERS:
-        raise InputError(f"{path} is no queue: give a file that ends in {', '.join(READERS)}.")
+        raise InputError(f"{path} is no table of pairs: give a file that ends in {', '.join(READERS)}.")
     if not path.exists():
-        raise MissingError(f"There is no queue {path}: make one with `motherlode audit`, or name another file.")
+        raise MissingError(
+            f"There is no file {path}: name one with query_id and item_id, or make a queue with `motherlode audit`."
+        )
     try:
         frame = READERS[path.suffix](path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -71,7 +73,7 @@ def check_queue(frame: pl.DataFrame, name: str = "The queue") -> pl.DataFrame:
     """The columns of COLUMNS, typed and checked; `name` stands in errors. Raises as `read_queue`."""
     absent = [column for column in ("query_id", "item_id") if column not in frame.columns]
     if absent:
-        raise InputError(f"{name} has no column {absent[0]}: a queue needs query_id and item_id.")
+        raise InputError(f"{name} has no column {absent[0]}: pairs are given by query_id and item_id.")
     columns = []
     for column, kind in COLUMNS.items():
         if column not in frame.columns:
