@@ -22,6 +22,7 @@ COMMANDS = (
     ["esci.py", "after", "benchmarks/runs/home_depot_small/fit/best"],
     ["audit.py"],
     ["ledger.py"],
+    ["spelling.py"],
     ["graders.py", "home_depot"],
     ["graders.py", "esci"],
     ["cascade.py"],
