@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from motherlode.atomic import write_text
 from motherlode.report.assay_audit import audit, ledger
 from motherlode.report.assay_formats import gain, interval
 from motherlode.report.assay_graders import MEASURES, Facts, calibration, cascade, graders
 from motherlode.report.formats import plain
 from motherlode.report.markup import Markup, el, join
 from motherlode.report.sections import provenance
+from motherlode.report.shell import write_page
 
 
 def write_assay(path: Path, facts: Facts) -> Path:
@@ -36,18 +34,7 @@ def write_assay(path: Path, facts: Facts) -> Path:
         ledger(facts.get("ledger")),
         provenance(facts.get("provenance", {})),
     )
-    banner = el("p", "Simulated data: these figures say nothing about real shoppers.", class_="banner", role="note")
-    room = files("motherlode.report")
-    parts = {name: room.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    page = Template(parts["html"]).substitute(
-        title=join(title),
-        style=parts["css"],
-        script=parts["js"],
-        banner=banner if facts.get("simulated") else "",
-        body=body,
-    )
-    write_text(path, page)
-    return path
+    return write_page(path, title, body, simulated=bool(facts.get("simulated")))
 
 
 def headline(found: Facts) -> Markup | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from motherlode.atomic import write_text
 from motherlode.errors import SettingError
 from motherlode.report import queries, sections, tables
 from motherlode.report.markup import el, join
 from motherlode.report.measured import Measured, read_log
+from motherlode.report.shell import write_page
 
 ROLES = ("before", "after", "lexical", "blend")
 
@@ -49,18 +47,7 @@ def write(
         tables.full_table(measured, systems),
         sections.provenance({key: value for key, value in facts.items() if key != "summary"}),
     )
-    banner = el("p", "Simulated data: these figures say nothing about real shoppers.", class_="banner", role="note")
-    room = files("motherlode.report")
-    parts = {name: room.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    page = Template(parts["html"]).substitute(
-        title=join(title),
-        style=parts["css"],
-        script=parts["js"],
-        banner=banner if facts.get("simulated") else "",
-        body=body,
-    )
-    write_text(out, page)
-    return out
+    return write_page(out, title, body, simulated=bool(facts.get("simulated")))
 
 
 def _check(systems: Mapping[str, str], measured: Measured) -> None:
