@@ -108,6 +108,17 @@ def jobs() -> str:
             f"({found['pairs per cpu second, whole job']:,} against {found['pairs per cpu second, bare model']:,} pairs per "
             "CPU-second).\n"
         )
+    if found := result("ledger"):
+        looked = found["look_up_of_10000"]
+        text += (
+            f"\n## The ledger at {found['verdicts']:,} verdicts (simulated)\n\n`{found['command']}`; recording "
+            f"{found['recording']['first_version']['per_second']:,} a second, {found['bytes_each']} bytes each, export in "
+            f"{found['export']['seconds']:.0f} s, report in {found['report']['seconds']:.0f} s. Looking up 10,000 pairs, median (99th "
+            "percentile) in ms:\n\n| pairs | warm | cold |\n|---|---|---|\n"
+        )
+        for name, value in looked.items():
+            cells = (f"{value[state]['p50_ms']:.0f} ({value[state]['p99_ms']:.0f})" for state in ("warm", "cold"))
+            text += f"| {name.replace('_', ' ')} | {' | '.join(cells)} |\n"
     return text
 
 
