@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.grading import causal_lm, causal_lm_fit
 from motherlode.grading.causal_lm import CausalLMGrader, GradeLM, GradePrompt, chunks, load_base
-from motherlode.grading.causal_lm_fit import CausalLMSettings, GradeObjective, PairBatches, add_adapter, fit_causal_lm
+from motherlode.grading.causal_lm_fit import CausalLMSettings, GradeObjective, add_adapter, fit_causal_lm
 from motherlode.grading.grader import Pair
+from motherlode.grading.pair_batches import PairBatches
 
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")

@@ -109,8 +109,8 @@ class LightLLM(Strict):
     dropout: float = Field(0.0, ge=0, lt=1)
     item_tokens: int = Field(128, ge=8, description="an item's text is cut here")
     epochs: int = Field(2, ge=1)
-    batch: int = Field(16, ge=1, description="pairs a step")
-    lr: float = Field(5e-4, gt=0)
+    batch: int = Field(8, ge=1, description="pairs a step")
+    lr: float = Field(1e-3, gt=0)
     patience: int = Field(3, ge=1, description="validations without a gain before stopping")
     validations_per_epoch: int = Field(2, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"

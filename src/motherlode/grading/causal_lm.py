@@ -219,7 +219,7 @@ class CausalLMGrader:
         peft, folder = need_peft(), Path(folder)
         weights = folder / "adapter_model.safetensors"
         if not (folder / "motherlode.json").exists() or not weights.exists():
-            raise MissingError(f"{folder} holds no trained language model: train one with `motherlode grader fit`.")
+            raise MissingError(f"{folder} holds no trained language model: train one with `motherlode light-llm`.")
         facts: dict[str, Any] = read_json(folder / "motherlode.json")
         precision = facts["precision"]
         loaded = load_base(base or facts["base"], precision, device)

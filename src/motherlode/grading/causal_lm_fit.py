@@ -24,6 +24,7 @@ from motherlode.grading.causal_lm import (
     probabilities,
 )
 from motherlode.grading.grader import Pair, decide
+from motherlode.grading.pair_batches import PairBatches
 from motherlode.training.fit import FitResult, FitSettings, fit
 
 CHUNK_TOKENS = {"cpu": 1_024, "cuda": 16_384}
@@ -169,20 +170,6 @@ class GradeObjective(nn.Module):
         with torch.no_grad():
             for name, value in self.state_dict().items():
                 value.copy_(state_dict[name])
-
-
-class PairBatches:
-    """Every pair once an epoch, in an order that seed and epoch decide."""
-
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self.count, self.size, self.seed = count, size, seed
-
-    def __len__(self) -> int:
-        return -(-self.count // self.size)
-
-    def __call__(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return order[step * self.size : (step + 1) * self.size][rank::world]
 
 
 def _hash(rests: Sequence[np.ndarray], targets: np.ndarray) -> str:

@@ -74,7 +74,7 @@ class CrossEncoderGrader:
 
         self.folder = Path(folder)
         if not (self.folder / "config.json").exists():
-            raise MissingError(f"{folder} holds no cross-encoder: train one with `motherlode grader fit`.")
+            raise MissingError(f"{folder} holds no cross-encoder: train one with `motherlode grader`.")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.tokenizer = load(str(folder))
         self.model.to(self.device).eval()

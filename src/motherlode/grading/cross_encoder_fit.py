@@ -15,6 +15,7 @@ from motherlode.atomic import replacing_folder, write_json
 from motherlode.evaluation.agreement import agreement
 from motherlode.grading.cross_encoder import PairTokens, fingerprint, load, probabilities
 from motherlode.grading.grader import Pair, decide
+from motherlode.grading.pair_batches import PairBatches
 from motherlode.losses.ordinal import ordinal_cross_entropy
 from motherlode.training.fit import FitResult, FitSettings, fit
 
@@ -97,7 +98,7 @@ def fit_cross_encoder(
     return fit(
         module,
         _parameter_groups(model, settings),
-        _Batches(len(train), settings.batch, settings.seed),
+        PairBatches(len(train), settings.batch, settings.seed),
         FitSettings(
             epochs=settings.epochs,
             patience=settings.patience,
@@ -129,20 +130,6 @@ class _Objective(nn.Module):
             targets = self.targets[torch.from_numpy(chunk)].to(device)
             losses.append(ordinal_cross_entropy(logits, targets, reduction="sum"))
         return {"loss": torch.stack(losses).sum() / self.size}
-
-
-class _Batches:
-    """Every pair once an epoch, in an order that seed and epoch decide."""
-
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self.count, self.size, self.seed = count, size, seed
-
-    def __len__(self) -> int:
-        return -(-self.count // self.size)
-
-    def __call__(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return order[step * self.size : (step + 1) * self.size][rank::world]
 
 
 def _parameter_groups(model: nn.Module, settings: CrossEncoderSettings) -> list[dict[str, Any]]:

@@ -79,14 +79,14 @@ def cascade(
     costs: list[float] = []
     graded: dict[str, list[np.ndarray]] = {name: [] for name in truth}
     for word in words:
-        answers = {name: _answers(workspace, recipe, word, parts[name]) for name in graded}
-        found, cost = answers["validation"]
+        answers, cost = _answers(workspace, recipe, word, {name: parts[name] for name in graded})
+        found = answers["validation"]
         calibration = Calibration()
         if word not in FOLDERS:  # what the workspace trained comes calibrated
             calibration = Calibration.fit(found, truth["validation"], query_ids=parts["validation"]["query_id"])
         members.append({"word": word, "cost": cost, "calibration": vars(calibration)})
         costs.append(cost)
-        for name, (probabilities, _) in answers.items():
+        for name, probabilities in answers.items():
             graded[name].append(calibration.apply(probabilities))
     if people is not None:
         members.append({"word": "people", "cost": people, "calibration": vars(Calibration())})
@@ -174,23 +174,27 @@ def read_pairs(path: Path | str) -> "pl.DataFrame":
     return read_queue(path).select("query_id", "item_id")
 
 
-def _answers(workspace: Workspace, recipe: Recipe, word: str, part: "pl.DataFrame") -> tuple[np.ndarray, float]:
-    """Probabilities of a part's pairs through the ledger, and what one pair costs: money, else CPU seconds."""
+def _answers(
+    workspace: Workspace, recipe: Recipe, word: str, parts: "dict[str, pl.DataFrame]"
+) -> tuple[dict[str, np.ndarray], float]:
+    """Probabilities of each part's pairs through the ledger, and what one pair costs: money, else CPU seconds."""
     from motherlode.grading import job
     from motherlode.grading.pairs import PairTexts
 
     texts, asked = PairTexts(_tables(workspace)), grader(word, workspace, recipe)
-    queries, items = part["query_id"], part["item_id"]
+    answers, money = {}, 0.0
     with ledger(workspace) as held:
-        job.grade(queries, items, texts, asked, held, source="cascade")
-        found = held.lookup(asked.judge, queries, items)
-    money = float(np.mean(found.cost))
+        for name, part in parts.items():
+            job.grade(part["query_id"], part["item_id"], texts, asked, held, source="cascade")
+            found = held.lookup(asked.judge, part["query_id"], part["item_id"])
+            answers[name], money = found.probabilities, max(money, float(np.mean(found.cost)))
     if money > 0:
-        return found.probabilities, money
-    sample = texts.pairs(queries[:256], items[:256])
+        return answers, money
+    some = next(iter(parts.values()))[:256]
+    sample = texts.pairs(some["query_id"], some["item_id"])
     began = time.process_time()
     asked.grade(sample)
-    return found.probabilities, (time.process_time() - began) / len(sample)
+    return answers, (time.process_time() - began) / len(sample)
 
 
 def _tables(workspace: Workspace) -> "Tables":
