@@ -1,11 +1,12 @@
 """ESCI, 150 queries: five folds over queries, test folds pooled, the trained encoder against the untouched MiniLM.
 
 `alone` trains on ESCI's own grades; `transfer` takes an encoder trained on Home Depot as it is; `half` the average of
-its weights and the untouched ones; `after` trains the encoder on ESCI.
+its weights and the untouched ones; `after` trains the encoder on ESCI; `after_half` trains that average on it.
 NDCG@10 over the whole catalogue of 6,764 products (gains 1 / 0.5 / 0); AUC of grade 2 against 0 pooled over the
 pairs of a fold's queries and averaged over folds, with intervals from a bootstrap over queries.
 
-    MOTHERLODE_DATA=... python benchmarks/esci.py alone | transfer FOLDER | half FOLDER | after FOLDER  [key=value ...]
+    MOTHERLODE_DATA=... python benchmarks/esci.py alone  [key=value ...]
+    ... benchmarks/esci.py transfer | half | after | after_half FOLDER  [key=value ...]
 """
 
 import os
@@ -102,6 +103,19 @@ def untrained(base: str, overrides: list[str], share: float = 1.0) -> Frames:
     return Frames(pl.concat(metrics).sort("query_id"), pl.concat(pairs))
 
 
+def half_way(base: str) -> str:
+    """The folder of an encoder half way between `base` and the untouched MiniLM, made once."""
+    from motherlode.encoders.merge import merged, snapshot
+    from motherlode.encoders.towers import two_tower
+
+    there = RUNS / f"half_way_{fingerprint(base)}"
+    if not there.exists():
+        model = two_tower(base, [])
+        with merged(model, snapshot(two_tower("minilm", [])), 0.5):
+            model.save(str(there))
+    return str(there)
+
+
 def trained(base: str, overrides: list[str]) -> dict[str, Frames]:
     """All systems of the trained folds, test folds pooled."""
     per_query, pairs = [], []
@@ -167,5 +181,7 @@ if __name__ == "__main__":
         main("half", {"half way to home depot": found}, "half way to home depot", words)
     elif mode == "after":
         main("after_home_depot", trained(start[0], words), "trained", words)
+    elif mode == "after_half":
+        main("after_half", trained(half_way(start[0]), words), "trained", words)
     else:
         sys.exit(__doc__)

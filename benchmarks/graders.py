@@ -25,8 +25,8 @@ from motherlode.grading.grader import decide
 from motherlode.grading.rater_ceiling import rater_ceiling
 from motherlode.grading.threshold_baseline import majority_baseline, threshold_baseline
 from motherlode.recipe import Recipe
-from motherlode.stages.evaluate import lexical_index
 from motherlode.stages.learned_grader import judged_parts
+from motherlode.stages.retrieve import lexical_index
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Workspace

@@ -20,7 +20,7 @@ from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.evaluation.run import Run
 from motherlode.index.candidates import Candidates, best
 from motherlode.recipe import Recipe
-from motherlode.stages.evaluate import BLENDS, LEXICAL, SYSTEMS, TRAINED, UNTOUCHED
+from motherlode.stages.evaluate import BLENDS, LEXICAL, TRAINED, UNTOUCHED
 from motherlode.stages.retrieve import Part
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
@@ -45,7 +45,7 @@ def measured(workspace: Workspace, recipe: Recipe) -> dict[str, dict[str, np.nda
     """Per-query metrics of all systems on the test part, stock BM25 and its blends among them."""
     from motherlode.encoders.encode import encode
     from motherlode.encoders.presets import load
-    from motherlode.stages.evaluate import lexical_index
+    from motherlode.stages.retrieve import lexical_index
 
     shop = ShopTexts(workspace, recipe)
     depth = recipe.evaluate.depth
@@ -64,7 +64,8 @@ def measured(workspace: Workspace, recipe: Recipe) -> dict[str, dict[str, np.nda
         for name, part in parts.items():
             queries = np.asarray(encode(model, part.texts, "query", workspace / "vectors"))
             runs[name][system] = part.dense(system, queries, items)
-    for system, blend in BLENDS.items():
+    for system in (UNTOUCHED, TRAINED):
+        blend = BLENDS[system]
         for leg, title in ((LEXICAL, blend), (STOCK, f"{system} + stock bm25")):
             alpha = parts["validation"].best_alpha(runs["validation"][system], runs["validation"][leg])
             runs["test"][title] = parts["test"].blend(title, runs["test"][system], runs["test"][leg], alpha)
@@ -104,7 +105,8 @@ def main(preset: str, overrides: list[str]) -> None:
                 for system, values in found.items()
             },
             "auc_2_0": {
-                system: round(summary["systems"][system]["separation"]["auc_2_0"]["pooled"], 4) for system in SYSTEMS
+                system: round(summary["systems"][system]["separation"]["auc_2_0"]["pooled"], 4)
+                for system in summary["systems"]
             },
             "against": {f"{system} vs {base}": against(found, system, base) for system, base in pairs},
         },

@@ -96,6 +96,16 @@ def fit(
 
 
 @app.command()
+def refine(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Mine neighbours, have them graded, train on the grades (Stage 2); rounds until validation gains no more."""
+    run_stages("refine", settings, workspace, as_json)
+
+
+@app.command()
 def evaluate(
     settings: SettingsArgument = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,

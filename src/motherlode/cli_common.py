@@ -28,6 +28,7 @@ WROTE = {
     "index": ("index/", "try it with `motherlode search 'your words'`"),
     "report": ("report.html", "open it in a browser"),
     "run": ("report.html", "open it in a browser, or `motherlode search 'your words'`"),
+    "refine": ("refine/best/", "measure it with `motherlode evaluate`"),
     "grader": ("grader/best/", "judge pairs with `motherlode grade PAIRS`"),
     "light_llm": ("light_llm/best/", "judge pairs with `motherlode grade PAIRS --with light-llm`"),
 }
@@ -49,7 +50,7 @@ def recipe_of(settings: list[str] | None, workspace: Path) -> Any:
 
 def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
     """Run a verb's stage and what it needs; say what was written and what comes next."""
-    from motherlode.stages.run import ASIDE, ORDER, run
+    from motherlode.stages.run import EVERY, ORDER, run
 
     def tell(name: str, what: str, seconds: float) -> None:
         line = {"fresh": "is up to date", "begins": "...", "done": f"done in {seconds:.1f} s"}[what]
@@ -59,7 +60,7 @@ def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: boo
     made = run(recipe, folder, ORDER if verb == "run" else (verb,), tell)
     wrote, then = WROTE[verb]
     if as_json:
-        records = {name: made.record(name) for name in (*ORDER, *ASIDE) if made.record(name)}
+        records = {name: made.record(name) for name in EVERY if made.record(name)}
         typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
     else:
         typer.echo(f"Wrote {folder / wrote}. Next: {then}{also(folder)}.")

@@ -54,6 +54,8 @@ class Fit(Strict):
     """Stage 1. Learning rates and sizes are ours; the paper gives none."""
 
     epochs: int = Field(5, ge=1)
+    steps: int | None = Field(None, ge=1, description="train so many steps, whatever the epochs")
+    keep: Literal["best", "last"] = Field("best", description="the weights validation likes best, or the last ones")
     groups: int = Field(128, ge=1, description="graded groups a step")
     lr: float = Field(3e-3, gt=0, description="learning rate of the backbone")
     head_lr: float = Field(1e-3, gt=0, description="learning rate of the heads and the temperature")
@@ -63,7 +65,10 @@ class Fit(Strict):
     patience: int = Field(3, ge=1, description="validations without a gain before stopping")
     validations_per_epoch: int = Field(1, ge=1)
     validation_items: int = Field(5_000, ge=0, description="catalogue items beside the judged ones in validation")
-    temperature: float = Field(0.05, gt=0, description="start of the learnable temperature")
+    loss: Literal["supcon", "circle", "triplet", "mnrl", "cosent", "graded_circle", "gcl", "roar", "lambda"] = "supcon"
+    temperature: float = Field(0.05, gt=0, description="start of the learnable temperature, where the loss has one")
+    gamma: float = Field(64.0, gt=0, description="scale of the circle losses")
+    supcon: float = Field(0.0, ge=0, description="weight of graded SupCon beside another loss")
     reduction: Literal["sum", "mean"] = "sum"
     unrelated: Literal["none", "random", "in_batch", "both"] = Field(
         "in_batch", description="whose items join an instance as grade 0; none is the paper as printed"
@@ -75,10 +80,29 @@ class Fit(Strict):
     grade_2: int = Field(4, ge=0, description="most items of grade 2 in a group")
     grade_1: int = Field(4, ge=0, description="most items of grade 1 in a group")
     grade_0: int = Field(8, ge=0, description="most items of grade 0 in a group")
+    misspelt: float = Field(
+        0.0, ge=0, le=1, description="share of queries that also train misspelt; the paper's is 0.3 to 0.5"
+    )
     merge: float = Field(
         1.0, gt=0, le=1, description="share of the trained weights in what is kept, the rest being those it began with"
     )
     precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Refine(Strict):
+    """Rounds of mining, grading and Stage 2. k and the rule are the paper's; caps and all else are ours."""
+
+    rounds: int = Field(2, ge=1, description="most rounds; they end when validation no longer gains")
+    grader: str = Field("cross-encoder", description="who grades, as in `grade --with`")
+    k: int = Field(100, ge=2, description="neighbours of each query; the paper's are 100 to 200")
+    among: Literal["training", "catalogue"] = Field("training", description="items that are mined")
+    verdicts: int | None = Field(None, ge=0, description="most verdicts a round; none: on every open neighbour")
+    first: str = Field("mixed", description="which pairs to ask first under a budget")
+    top_10: bool = Field(True, description="keep hard negatives among the ten nearest")
+    grade_1: bool = Field(True, description="keep hard positives of grade 1")
+    negatives: int | None = Field(10, ge=0, description="most hard negatives a query; none: all")
+    positives: int | None = Field(5, ge=0, description="most hard positives a query; none: all")
+    fit: Fit = Field(Fit(), description="Stage 2, from the weights of the stage before")
 
 
 class Grader(Strict):
@@ -133,6 +157,7 @@ class Recipe(Strict):
     text: Text = Text()
     encoder: Encoder = Encoder()
     fit: Fit = Fit()
+    refine: Refine = Refine()
     grader: Grader = Grader()
     light_llm: LightLLM = LightLLM()
     evaluate: Evaluate = Evaluate()

@@ -24,6 +24,7 @@ class Stage:
         work: does it, writing under the workspace; returns facts for the record.
         outputs: paths relative to the workspace; the stage is done only while all exist.
         version: raised when the code changes what it writes.
+        after: stages that are run by name alone; where one has been, its output is read too.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Stage:
     work: Callable[["Workspace", Recipe], dict[str, Any]]
     outputs: tuple[str, ...]
     version: int = 1
+    after: tuple[str, ...] = ()
 
 
 def no_settings(_: Recipe) -> dict[str, Any]:
@@ -81,6 +83,7 @@ class Workspace:
     def inputs(self, stage: Stage, recipe: Recipe) -> dict[str, Any]:
         """All that the stage's output depends on."""
         above = {name: (self.record(name) or {}).get("fingerprint") for name in stage.needs}
+        above |= {name: record["fingerprint"] for name in stage.after if (record := self.record(name))}
         return {"version": stage.version, "needs": above, "settings": stage.settings(recipe)}
 
     def standing(self, stage: Stage, recipe: Recipe) -> Standing:

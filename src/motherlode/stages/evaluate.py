@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the trained encoder beside BM25, the untouched encoder and their best blends."""
+"""Stage `evaluate`: each encoder of the workspace beside BM25, the untouched one and their best blends."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,18 +7,18 @@ import numpy as np
 
 from motherlode.atomic import replacing, write_json
 from motherlode.recipe import Recipe
+from motherlode.stages.refine import encoder_of
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Stage, Workspace
 
 if TYPE_CHECKING:
     from motherlode.evaluation.compare import Evaluation
     from motherlode.evaluation.run import Run
-    from motherlode.index.lexical import LexicalIndex
     from motherlode.stages.retrieve import Part
 
-LEXICAL, UNTOUCHED, TRAINED = "bm25", "untouched", "trained"
-BLENDS = {UNTOUCHED: "untouched + bm25", TRAINED: "trained + bm25"}
-SYSTEMS = (LEXICAL, UNTOUCHED, BLENDS[UNTOUCHED], TRAINED, BLENDS[TRAINED])
+LEXICAL, UNTOUCHED, TRAINED, REFINED = "bm25", "untouched", "trained", "refined"
+FOLDERS = {UNTOUCHED: "fit/untouched", TRAINED: "fit/best", REFINED: "refine/best"}
+BLENDS = {name: f"{name} + {LEXICAL}" for name in FOLDERS}
 SHOWN = 10  # top results kept for the report
 
 
@@ -27,15 +27,16 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.encoders.presets import load
     from motherlode.evaluation.compare import evaluate
     from motherlode.evaluation.slices import by_overlap, overlapping_pairs, token_overlap
-    from motherlode.stages.retrieve import Part
+    from motherlode.stages.retrieve import Part, lexical_index
 
     shop = ShopTexts(workspace, recipe)
     parts = {part: Part(shop, part, recipe.evaluate.depth) for part in ("validation", "test")}
     lexical = lexical_index(workspace, shop)
     runs = {part: {LEXICAL: held.lexical(LEXICAL, lexical)} for part, held in parts.items()}
     texts = shop.all_texts()
-    for name, folder in ((UNTOUCHED, "fit/untouched"), (TRAINED, "fit/best")):
-        model = load(str(workspace / folder))
+    encoders = [name for name in FOLDERS if name != REFINED or workspace.record("refine")]
+    for name in encoders:
+        model = load(str(workspace / FOLDERS[name]))
         items = encode(model, texts, "document", workspace / "vectors", f"encoding the catalogue ({name})")
         for part, held in parts.items():
             queries = encode(model, held.texts, "query", workspace / "vectors", f"encoding queries ({name})")
@@ -43,11 +44,11 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 
     test, found = parts["test"], runs["test"]
     alphas = {
-        name: parts["validation"].best_alpha(runs["validation"][name], runs["validation"][LEXICAL]) for name in BLENDS
+        name: parts["validation"].best_alpha(runs["validation"][name], runs["validation"][LEXICAL]) for name in encoders
     }
-    for name, blend in BLENDS.items():
-        found[blend] = test.blend(blend, found[name], found[LEXICAL], alphas[name])
-    systems = [found[name] for name in SYSTEMS]
+    for name in encoders:
+        found[BLENDS[name]] = test.blend(BLENDS[name], found[name], found[LEXICAL], alphas[name])
+    systems = [found[LEXICAL], *(found[system] for name in encoders for system in (name, BLENDS[name]))]
     titles = shop.tables.frame("catalogue", ["title"])["title"].to_list()
     overlap = token_overlap(test.judged, test.texts, titles)
     result = evaluate(
@@ -63,29 +64,17 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     )
     summary = result.as_dict() | {
         "alphas": alphas,
-        "against": {base: versus(result, base, recipe) for base in (LEXICAL, BLENDS[UNTOUCHED])},
+        "against": {base: versus(result, base, recipe) for base in (LEXICAL, BLENDS[UNTOUCHED], *encoders[1:-1])},
         "part": "test",
         "simulated": bool(shop.tables.source.get("simulated", False)),
         "unseen": float(shop.unseen(test.rows).mean()),
-        "weights": workspace.facts("fit")["weights"],
+        "weights": encoder_of(workspace)[1]["weights"],
         "data": workspace.facts("data")["tables"],
     }
     out = workspace / "evaluate"
     _write_tables(out, result, systems, test)
     write_json(out / "metrics.json", summary)
-    return {"alphas": alphas, "queries": len(test.rows)}
-
-
-def lexical_index(workspace: Workspace, shop: ShopTexts) -> "LexicalIndex":
-    """The BM25 index of the catalogue, built once a data fingerprint."""
-    from motherlode.index.items import documents
-    from motherlode.index.lexical import LexicalIndex
-    from motherlode.index.store import locale_of
-
-    folder = workspace / f"lexical/{workspace.facts('data')['tables']}"
-    if not folder.exists():
-        LexicalIndex.build(documents(shop.tables), folder, locale=locale_of(shop.tables))
-    return LexicalIndex.open(folder)
+    return {"alphas": alphas, "queries": len(test.rows), "last": encoders[-1]}
 
 
 def versus(result: "Evaluation", baseline: str, recipe: Recipe) -> dict[str, Any]:
@@ -94,7 +83,7 @@ def versus(result: "Evaluation", baseline: str, recipe: Recipe) -> dict[str, Any
 
     metrics = ("ndcg@10", "recall@100")
     deltas = {}
-    for system in SYSTEMS:
+    for system in result.per_query:
         if system == baseline:
             continue
         values = np.stack([result.per_query[system][metric] for metric in metrics], axis=1)
@@ -160,4 +149,4 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 
 
 OUTPUTS = tuple(f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet"))
-STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS)
+STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS, version=2, after=("refine",))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from motherlode.recipe import Recipe
-from motherlode.stages.evaluate import TRAINED
+from motherlode.stages.refine import encoder_of
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Stage, Workspace, no_settings
 
@@ -14,7 +14,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.index.store import Index
 
     shop = ShopTexts(workspace, recipe)
-    encoder = workspace / "fit/best"
+    encoder, facts = encoder_of(workspace)
     model = load(str(encoder))
     vectors = encode(model, shop.all_texts(), "document", workspace / "vectors", "encoding the catalogue")
     built = Index.build(
@@ -22,10 +22,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         str(vectors.filename),
         encoder,
         workspace / "index",
-        alpha=workspace.facts("evaluate")["alphas"][TRAINED],
-        facts={"weights": workspace.facts("fit")["weights"], "recipe": recipe.model_dump(mode="json")},
+        alpha=workspace.facts("evaluate")["alphas"][workspace.facts("evaluate")["last"]],
+        facts={"weights": facts["weights"], "recipe": recipe.model_dump(mode="json")},
     )
     return {"items": built.facts["items"], "dense": built.facts["dense"], "alpha": built.facts["alpha"]}
 
 
-STAGE = Stage("index", ("data", "fit", "evaluate"), no_settings, work, ("index/current",))
+STAGE = Stage("index", ("data", "fit", "evaluate"), no_settings, work, ("index/current",), after=("refine",))

@@ -9,10 +9,11 @@ from motherlode.workspace import Stage, Workspace, no_settings
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode import __version__
     from motherlode.report.page import write
-    from motherlode.stages.evaluate import BLENDS, LEXICAL, TRAINED, UNTOUCHED
+    from motherlode.stages.evaluate import BLENDS, LEXICAL, UNTOUCHED
+    from motherlode.stages.refine import encoder_of
 
     data, fit, split = (workspace.facts(stage) for stage in ("data", "fit", "split"))
-    source = data["source"]
+    source, last = data["source"], workspace.facts("evaluate")["last"]
     write(
         workspace / "evaluate",
         workspace / "report.html",
@@ -27,12 +28,12 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
             "test queries": split["test"]["queries"],
             "best step": f"{fit['best_step']} of {fit['steps']}",
             "seed": recipe.seed,
-            "weights": fit["weights"],
+            "weights": encoder_of(workspace)[1]["weights"],
             "tables": data["tables"],
             "motherlode": __version__,
         },
         fit_log=workspace / "fit/metrics.jsonl",
-        systems={"before": UNTOUCHED, "after": TRAINED, "lexical": LEXICAL, "blend": BLENDS[TRAINED]},
+        systems={"before": UNTOUCHED, "after": last, "lexical": LEXICAL, "blend": BLENDS[last]},
     )
     return {}
 

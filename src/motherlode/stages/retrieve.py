@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from motherlode.index.lexical import LexicalIndex
     from motherlode.stages.shop_texts import ShopTexts
+    from motherlode.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,18 @@ class Part:
 
     def _wide(self, items: int) -> int:
         return min(self.depth + self.known.most, items)
+
+
+def lexical_index(workspace: "Workspace", shop: "ShopTexts") -> "LexicalIndex":
+    """The BM25 index of the catalogue, built once a data fingerprint."""
+    from motherlode.index.items import documents
+    from motherlode.index.lexical import LexicalIndex
+    from motherlode.index.store import locale_of
+
+    folder = workspace / f"lexical/{workspace.facts('data')['tables']}"
+    if not folder.exists():
+        LexicalIndex.build(documents(shop.tables), folder, locale=locale_of(shop.tables))
+    return LexicalIndex.open(folder)
 
 
 def _run(name: str, found: Candidates, judged_scores: np.ndarray) -> Run:

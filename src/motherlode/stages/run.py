@@ -8,7 +8,8 @@ from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Standing, Workspace
 
 ORDER = ("data", "check", "split", "fit", "evaluate", "index", "report")
-ASIDE = ("grader", "light_llm")  # asked for by name: no part of `run`
+ASIDE = ("grader", "light_llm", "refine")  # asked for by name; once there, `run` keeps those it builds on fresh
+EVERY = ("data", "check", "split", "grader", "light_llm", "fit", "refine", "evaluate", "index", "report")
 
 
 def stage(name: str) -> Stage:
@@ -28,10 +29,10 @@ def run(
     `tell(stage, what, seconds)` hears of each stage: "fresh", "begins" or "done".
     """
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    wanted = _closure(until)
+    wanted = _closure(until, workspace)
     with workspace.locked():
         recipe.save(workspace / "recipe.yaml")
-        for name in (*ORDER, *ASIDE):
+        for name in EVERY:
             if name not in wanted:
                 continue
             fresh = workspace.standing(stage(name), recipe).state == "fresh"
@@ -48,18 +49,21 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
     """What is there, what is stale and why; a stage above another that is not fresh makes it stale."""
     recipe = recipe or workspace.recipe()
     standings: dict[str, Standing] = {}
-    for name in (*ORDER, *(name for name in ASIDE if workspace.record(name))):
+    for name in EVERY:
+        if name in ASIDE and not workspace.record(name):
+            continue
         found = workspace.standing(stage(name), recipe)
-        behind = [need for need in stage(name).needs if standings[need].state != "fresh"]
+        above = (*stage(name).needs, *(one for one in stage(name).after if one in standings))
+        behind = [need for need in above if standings[need].state != "fresh"]
         if found.state == "fresh" and behind:
             found = Standing(name, "stale", f"{behind[0]} is {standings[behind[0]].state}", found.facts, found.seconds)
         standings[name] = found
     return list(standings.values())
 
 
-def _closure(names: Sequence[str]) -> set[str]:
+def _closure(names: Sequence[str], workspace: Workspace) -> set[str]:
     wanted = set(names)
-    for name in reversed((*ORDER, *ASIDE)):
+    for name in reversed(EVERY):
         if name in wanted:
-            wanted |= set(stage(name).needs)
+            wanted |= set(stage(name).needs) | {one for one in stage(name).after if workspace.record(one)}
     return wanted

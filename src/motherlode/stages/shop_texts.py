@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motherlode.errors import InputError
 from motherlode.recipe import Recipe
 from motherlode.text.template import item_texts
 from motherlode.workspace import Workspace
@@ -79,6 +80,40 @@ class ShopTexts:
         pairs = self.pairs(part)
         rows, numbers = np.unique(pairs.queries, return_inverse=True)
         return rows, Judged.from_pairs(numbers, pairs.items, pairs.grades, len(rows))
+
+    def pairs_of(self, judgements: "pl.DataFrame") -> Pairs:
+        """Judgements (query_id, item_id, grade) as pairs of row numbers, in their order.
+
+        Raises InputError for an id that is no judged query or no item of the catalogue.
+        """
+        rows = {}
+        for name, ids in (("query_id", self.queries["query_id"]), ("item_id", self.item_ids)):
+            numbers = ids.to_frame().with_row_index("row")
+            found = judgements.select(name).join(numbers, on=name, how="left", maintain_order="left")["row"]
+            if found.null_count():
+                unknown = judgements[name].filter(found.is_null())[0]
+                raise InputError(f"The judgements name the {name} {unknown!r}, which the tables do not have.")
+            rows[name] = found.to_numpy().astype(np.int64)
+        return Pairs(rows["query_id"], rows["item_id"], judgements["grade"].to_numpy().astype(np.int8))
+
+    def misspelt_variants(self, texts: "list[str]", pairs: Pairs, share: float, seed: int) -> "tuple[list[str], Pairs]":
+        """Query texts and pairs with misspelt variants of `share` of the queries after the originals (see `augment`).
+
+        `texts` are those of `queries`, which `pairs` numbers.
+        """
+        import polars as pl
+
+        from motherlode.text.augment import augment
+
+        names = pl.DataFrame({"query_id": self.queries["query_id"], "text": texts})
+        numbered = pl.DataFrame({"query_id": names["query_id"][pairs.queries], "row": np.arange(len(pairs.queries))})
+        added = augment(names, numbered, share=share, seed=seed)
+        rows = added.pairs["row"].to_numpy()
+        place = added.queries.select("query_id").with_row_index("place")
+        queries = added.pairs.join(place, on="query_id", how="left", maintain_order="left")["place"]
+        return added.queries["text"].to_list(), Pairs(
+            queries.to_numpy().astype(np.int64), pairs.items[rows], pairs.grades[rows]
+        )
 
     def unseen(self, rows: np.ndarray) -> np.ndarray:
         """Which of these queries have no pair in training; bool."""

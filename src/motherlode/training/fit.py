@@ -28,14 +28,20 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long to train, how the rate moves, when to stop."""
+    """How long to train, how the rate moves, when to stop, what to keep.
+
+    `steps`, where given, decides instead of `epochs`. `keep` is "best" (by validation) or "last": then validation is
+    only logged, and training runs to its end.
+    """
 
     epochs: int = 3
+    steps: int | None = None
     warmup: float = 0.05
     clip: float = 1.0
     patience: int = 3
     validations_per_epoch: int = 1
     precision: str = "fp32"
+    keep: str = "best"
     seed: int = 0
 
 
@@ -63,7 +69,8 @@ def fit(
 ) -> FitResult:
     """Train `module` (its `forward(batch)` returns a dict with "loss"), the best weights going to `folder`/best.
 
-    With `validate`, the weights training starts from are scored too, so the best are never worse than those.
+    With `validate`, the weights training starts from are scored too, so the best are never worse than those; what
+    is kept without it, or with keep="last", are the weights of the last step.
 
     Every step is a pure function of (weights, optimiser state, seed, step), all of which the checkpoint holds,
     so a killed run that is started again ends with the weights of an uninterrupted one, bit for bit on a CPU.
@@ -90,7 +97,7 @@ def fit(
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=_precision(settings.precision))
     main, rank, world = accelerator.is_main_process, accelerator.process_index, accelerator.num_processes
     keep_freed_memory()
-    total = settings.epochs * len(batches)
+    total = settings.steps or settings.epochs * len(batches)
     optimiser = torch.optim.AdamW(parameters, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _linear(total, settings.warmup))
     module.train()
@@ -102,7 +109,8 @@ def fit(
     checkpoint, stored = folder / "checkpoint.pt", time.monotonic()
     if checkpoint.exists():
         state = _restore(checkpoint, module, optimiser, schedule, fingerprint) or state
-    every = max(1, len(batches) // settings.validations_per_epoch)
+    every = max(1, min(total, len(batches)) // settings.validations_per_epoch)
+    best = settings.keep == "best" and validate is not None
 
     with (
         _Log(folder, state.step) if main else nullcontext() as log,
@@ -112,11 +120,11 @@ def fit(
             # the weights training starts from: the curve begins there, and harm is never kept
             scores = _scores(module, validate)
             state.observe(scores[watch], settings.patience)
-            if main:
+            if main and best:
                 save(folder / "best")
             if log:
                 log.write({"step": 0, **_validated(scores)})
-        while state.step < total and not state.stopped:
+        while state.step < total and not (state.stopped and best):
             began = time.perf_counter()
             epoch, step = divmod(state.step, len(batches))
             # dropout is a function of seed, step and process too: nothing random survives from step to step
@@ -146,9 +154,12 @@ def fit(
                     scores = _scores(module, validate)
                     record |= _validated(scores)
                     state.observe(scores[watch], settings.patience)
-                if main and (validate is None or state.best_step == state.step):
-                    save(folder / "best")
+                    if not best:
+                        state.best_score = scores[watch]
+                if not best:
                     state.best_step = state.step
+                if main and state.best_step == state.step:
+                    save(folder / "best")
             if log:
                 log.write(record)
             if main and (milestone or time.monotonic() - stored > CHECKPOINT_SECONDS):
@@ -156,7 +167,7 @@ def fit(
                 stored = time.monotonic()
             advance(1, loss=f"{loss:.3f}", best="-" if state.best_score is None else f"{state.best_score:.4f}")
     accelerator.wait_for_everyone()
-    return FitResult(state.best_step, state.best_score, state.step, state.stopped)
+    return FitResult(state.best_step, state.best_score, state.step, state.stopped and best)
 
 
 def _scores(module: nn.Module, validate: Callable[[], dict[str, float]]) -> dict[str, float]:

@@ -9,18 +9,18 @@ from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
 from motherlode.encoders.tokens import TokenStore
-from motherlode.losses.graded_supcon import graded_supcon
 from motherlode.training.batches import Batch
+from motherlode.training.criterion import Criterion, criterion
 
 TEMPERATURE_RANGE = (0.01, 0.5)
 
 
 class GradedObjective(nn.Module):
-    """Graded SupCon over a batch with a learnable temperature; `forward(batch)` gives loss and what to log.
+    """A loss over a batch, with a learnable temperature; `forward(batch)` gives loss and what to log.
 
     The temperature is exp(theta), held within 0.01 and 0.5. An item assumed to be irrelevant is left out of an
     instance when its score exceeds the instance's best known positive by more than `suspect_margin`: it is
-    suspected to be a positive nobody judged.
+    suspected to be a positive nobody judged. Without a `loss` it is graded SupCon.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class GradedObjective(nn.Module):
         items: TokenStore,
         *,
         temperature: float = 0.05,
-        reduction: str = "sum",
+        loss: Criterion | None = None,
         suspect_margin: float | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self.queries, self.items = queries, items
-        self.reduction, self.suspect_margin = reduction, suspect_margin
+        self.loss, self.suspect_margin = loss or criterion("supcon"), suspect_margin
 
     @property
     def temperature(self) -> Tensor:
@@ -66,7 +66,9 @@ class GradedObjective(nn.Module):
         if self.suspect_margin is not None:
             assumed = torch.from_numpy(batch.assumed).to(scores.device)
             mask = mask & ~suspected(scores.detach(), grades, mask, assumed, self.suspect_margin)
-        loss = graded_supcon(scores, grades, mask, self.temperature, self.reduction)  # type: ignore[arg-type]
+        loss = self.loss(scores, grades, mask, self.temperature)
+        # a loss without a temperature leaves it without a gradient, and processes that train together need one
+        loss = loss + 0.0 * self.log_temperature
         return {"loss": loss, "temperature": self.temperature.detach()}
 
 

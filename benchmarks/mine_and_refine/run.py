@@ -1,0 +1,165 @@
+"""Mine and refine against its controls and rivals: every arm of a study trained and measured, resumably.
+
+    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | every] [seeds=0,1,2] [key=value ...]
+
+STUDY is home_depot_static, home_depot_minilm or shop. Settings (such as fit.precision=bf16) go to both stages. Every
+arm trains from the same Stage 1 for the same number of steps; of every loss the learning rate is chosen on validation
+among the same factors, with the first seed. What is done is not done again. `summary.py STUDY` writes the tables.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from arenas import Measured, build_pool, measure
+from arms import EVERY, HEADLINE, Arm
+from material import FOLDER, Material, Study, say, shared
+from noisy_truth import NoisyTruth
+
+from motherlode.atomic import fingerprint, read_json, write_json
+from motherlode.errors import SettingError
+from motherlode.grading.calibrated import Calibrated
+from motherlode.grading.calibration import Calibration
+from motherlode.grading.cross_encoder import CrossEncoderGrader
+from motherlode.grading.grader import Grader
+from motherlode.recipe import Encoder, Fit
+from motherlode.stages.fit_encoder import Material as Trained
+from motherlode.stages.fit_encoder import fit_encoder
+from motherlode.stages.run import run
+from motherlode.stages.shop_texts import ShopTexts
+
+HOME_DEPOT = ("data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07")
+STUDIES = {
+    "home_depot_static": Study("home_depot_static", HOME_DEPOT, ("preset=tiny",), steps=160, verdicts=80_000),
+    "home_depot_minilm": Study("home_depot_minilm", HOME_DEPOT, ("preset=small",), steps=40, verdicts=80_000),
+    "shop": Study("shop", ("data.source=shop", "data.items=8000"), ("preset=tiny",), steps=160, verdicts=20_000),
+}
+FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
+ACCURACY = 0.9  # of the generated shop's judge
+
+
+def tuned(material: Material, arm: Arm, factors: tuple[float, ...]) -> float:
+    """The factor that does best on validation (NDCG@10), tried with the first seed."""
+    loss = str(arm.fit["loss"])
+    path = FOLDER / material.study.name / f"tuned/{loss}.json"
+    if path.exists():
+        return float(read_json(path)["factor"])
+    if len(factors) == 1:
+        return factors[0]
+    scores = {}
+    for factor in factors:
+        found = train(material, Arm(f"tune {loss} {factor}", "mined", {"loss": loss}), factor)
+        scores[factor] = found["validation"].facts()["ndcg@10"]
+    factor = max(scores, key=lambda one: scores[one])
+    write_json(path, {"factor": factor, "validation ndcg@10": {str(key): value for key, value in scores.items()}})
+    return factor
+
+
+def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
+    """Train one arm and measure it; read back where that has been done."""
+    folder = (
+        material.folder / "arms" / fingerprint(arm.name, arm.data, arm.fit, arm.start, factor, material.study.steps)
+    )
+    arenas = ["human", "validation"] + ["pool"] * (material.pool is not None)
+    arenas += ["truth"] * (material.shop.tables.folder / "truth").exists()
+    if (folder / "arm.json").exists():
+        return {name: Measured.load(folder / f"{name}.npz") for name in arenas}
+    chosen = material.recipe.fit
+    settings = {
+        **chosen.model_dump(),
+        "steps": material.study.steps,
+        "keep": "last",
+        "validations_per_epoch": 1,
+        "lr": chosen.lr * factor,
+        "head_lr": chosen.head_lr * factor,
+        **arm.fit,
+    }
+    if arm.start == "untouched":
+        settings["steps"] = material.study.steps + int(material.workspace.facts("fit")["steps"])
+    base = material.stage_1 if arm.start == "stage 1" else material.workspace / "fit/untouched"
+    shop, judgements = material.shop, material.judgements(arm.data)
+    facts = fit_encoder(
+        Trained(shop, shop.queries["text"].to_list(), shop.pairs_of(judgements), shop.pairs("validation")),
+        Encoder(base=str(base)),
+        Fit(**settings),
+        folder,
+        seed=material.seed,
+        key=folder.name,
+        provenance={"arm": arm.name},
+        loss=arm.loss() if arm.loss else None,
+    )
+    found = measure(shop, folder / "best", folder / "vectors", material.pool)
+    for name, one in found.items():
+        one.save(folder / f"{name}.npz")
+    _lighten(folder)
+    report = {name: one.facts() for name, one in found.items()}
+    write_json(
+        folder / "arm.json",
+        {"arm": arm.name, "data": arm.data, "factor": factor, "pairs": len(judgements), "fit": facts, "found": report},
+    )
+    shown = "  ".join(
+        f"{name} {one['ndcg@10']:.4f}/{one['recall@100']:.4f}/{one['auc_2_0']:.4f}" for name, one in report.items()
+    )
+    say(f"{material.study.name} seed {material.seed} {arm.name} x{factor}: {shown}")
+    return found
+
+
+def baselines(material: Material) -> None:
+    """Measure the untouched encoder and Stage 1."""
+    for name, base in (("untouched", material.workspace / "fit/untouched"), ("stage 1", material.stage_1)):
+        folder = material.folder / "arms" / name.replace(" ", "_")
+        if (folder / "arm.json").exists():
+            continue
+        found = measure(material.shop, base, material.workspace / "vectors", material.pool)
+        for arena, one in found.items():
+            one.save(folder / f"{arena}.npz")
+        report = {arena: one.facts() for arena, one in found.items()}
+        write_json(folder / "arm.json", {"arm": name, "found": report})
+        say(f"{material.study.name} seed {material.seed} {name}: {report}")
+
+
+def _lighten(folder: Path) -> None:
+    """Weights, checkpoint and vectors of an arm are large and made again in minutes: only its figures stay."""
+    import shutil
+
+    for name in ("best", "vectors", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def grader_of(study: Study) -> Grader:
+    """Home Depot: the cross-encoder that `graders.py home_depot` trains; the shop: its truth, wrong at a known rate."""
+    if study.name.startswith("shop"):
+        tables = run(study.recipe(0), FOLDER / study.name / "seed_0/stage_1", ("split",)) / "tables"
+        return NoisyTruth(tables, ACCURACY)
+    made = fingerprint([*HOME_DEPOT, "grader.precision=bf16"])
+    folder = FOLDER.parent / f"grader_home_depot_{made}/grader"
+    if not (folder / "calibration.json").exists():
+        raise SettingError(f"{folder} is not there: run `graders.py home_depot grader.precision=bf16` first.")
+    return Calibrated(CrossEncoderGrader(folder / "best"), Calibration.load(folder / "calibration.json"))
+
+
+def main(words: list[str]) -> None:
+    name, *rest = [word for word in words if "=" not in word]
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    seeds = [int(one) for one in given.pop("seeds", "0,1,2").split(",")]
+    factors = tuple(float(one) for one in given.pop("factors", "0.3,1.0").split(","))
+    study = STUDIES[name]
+    study = Study(**{**vars(study), "fit": (*study.fit, *(f"{key}={value}" for key, value in given.items()))})
+    grader = shared(grader_of(study), study.name.split("_static")[0].split("_minilm")[0])
+    split = run(study.recipe(0), FOLDER / study.name / "seed_0/stage_1", ("split",))
+    shop = ShopTexts(split, study.recipe(0))
+    pool = None if name == "shop" else build_pool(shop, split, grader, "home_depot")
+    arms = EVERY if rest[:1] == ["every"] else HEADLINE
+    for seed in seeds:
+        material = Material(study, seed, grader, pool)
+        baselines(material)
+        for arm in arms:
+            train(material, arm, tuned(material, arm, factors))
+
+
+if __name__ == "__main__":
+    np.seterr(invalid="ignore")
+    if len(sys.argv) < 2 or sys.argv[1] not in STUDIES:
+        sys.exit(__doc__)
+    main(sys.argv[1:])
