@@ -13,7 +13,7 @@ from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Workspace
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs"  # workspaces: not committed
 RESULTS = HERE / "results"
 
@@ -55,7 +55,8 @@ def write(name: str, found: dict[str, Any]) -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
     ).stdout.strip()
-    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    script = Path(sys.argv[0]).resolve().relative_to(HERE.parent)
+    command = " ".join(["python", str(script), *sys.argv[1:]])
     RESULTS.mkdir(exist_ok=True)
     record = {"command": command, "machine": machine, "commit": commit, **found}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

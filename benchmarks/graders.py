@@ -6,7 +6,7 @@ motherlode.grading.rater_ceiling for what it assumes. Intervals are 95 %, from a
 
     MOTHERLODE_DATA=... python benchmarks/graders.py home_depot | esci [FOLDER]  [key=value ...]
 
-`esci FOLDER` starts from a grader trained before (such as Home Depot's) instead of from MiniLM.
+With a FOLDER training starts from a grader trained before (such as Home Depot's) instead of from MiniLM.
 """
 
 import sys
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from common import RUNS, write
-from motherlode.atomic import fingerprint
+from motherlode.atomic import fingerprint, read_json
 from motherlode.encoders.encode import encode
 from motherlode.encoders.presets import load
 from motherlode.evaluation.agreement import agreement, agreement_gain, agreement_interval
@@ -125,12 +125,19 @@ if __name__ == "__main__":
     words = [word for word in rest if "=" in word]
     start = [f"grader.base={word}" for word in rest if "=" not in word]
     if mode == "home_depot":
-        given = [*HOME_DEPOT, *words]
+        given = [*HOME_DEPOT, *start, *words]
         name = f"grader_home_depot_{fingerprint(given)}"
         found = fold(given, name)
+        metrics = read_json(RUNS / name / "grader/metrics.json")
         rated = Workspace(RUNS / name)
         averages = pl.read_parquet(rated / "tables/judgements.parquet")["rating"].to_numpy() + 1
-        report("grader_home_depot", given, found, ceiling=rater_ceiling(averages))
+        report(
+            "grader_home_depot_further" if start else "grader_home_depot",
+            given,
+            found,
+            ceiling=rater_ceiling(averages),
+            random_rejected=metrics["random_rejected"],
+        )
     elif mode == "esci":
         given = [*ESCI, *start, *words]
         folds = [fold([*given, f"split.fold={at}"], f"grader_esci_{fingerprint(given)}_{at}") for at in range(5)]

@@ -26,7 +26,7 @@ from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Workspace
 
 RANKED = ("ndcg@10", "ndcg@100", "recall@10", "recall@100", "precision@10")
-POOL_QUERIES, POOL_UNSEEN = 1_000, 0.3  # the paper's share of evaluation queries that training never saw
+POOL_QUERIES, POOL_UNSEEN = 400, 0.3  # the paper's share of evaluation queries that training never saw
 MINED, RANDOM = 15, 60  # of each leg; random items fill up until grade 0 is the large majority
 
 

@@ -44,6 +44,8 @@ class Study:
         fit: recipe settings of encoder and Stage 1.
         steps: of Stage 2, in every arm.
         verdicts: bought by mining, and by its control, on pairs of training queries.
+        k: neighbours of each query.
+        folds: cross-validation over queries; 1 for none.
     """
 
     name: str
@@ -52,17 +54,24 @@ class Study:
     steps: int
     verdicts: int
     k: int = 100
+    folds: int = 1
 
-    def recipe(self, seed: int, *more: str) -> Recipe:
-        return Recipe.load(overrides=[*self.data, *self.fit, f"seed={seed}", *more])
+    def recipe(self, seed: int, fold: int = 0) -> Recipe:
+        folds = [f"split.folds={self.folds}", f"split.fold={fold}"] if self.folds > 1 else []
+        return Recipe.load(overrides=[*self.data, *folds, *self.fit, f"seed={seed}"])
+
+    def folder(self, seed: int, fold: int = 0) -> Path:
+        return FOLDER / self.name / f"seed_{seed}" / (f"fold_{fold}" if self.folds > 1 else "")
 
 
 class Material:
-    """Stage 1 of one seed, and judgements by name: see `judgements`."""
+    """Stage 1 of one seed (and fold), and judgements by name: see `judgements`."""
 
-    def __init__(self, study: Study, seed: int, grader: Grader, pool: pl.DataFrame | None = None) -> None:
-        self.study, self.seed, self.recipe = study, seed, study.recipe(seed)
-        self.folder = FOLDER / study.name / f"seed_{seed}"
+    def __init__(
+        self, study: Study, seed: int, grader: Grader, pool: pl.DataFrame | None = None, fold: int = 0
+    ) -> None:
+        self.study, self.seed, self.recipe = study, seed, study.recipe(seed, fold)
+        self.folder = study.folder(seed, fold)
         self.workspace: Workspace = run(self.recipe, self.folder / "stage_1", ("fit",), tell=say)
         self.shop = ShopTexts(self.workspace, self.recipe)
         self.stage_1 = self.workspace / "fit/best"

@@ -2,9 +2,9 @@
 
     MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | every] [seeds=0,1,2] [key=value ...]
 
-STUDY is home_depot_static, home_depot_minilm or shop. Settings (such as fit.precision=bf16) go to both stages. Every
-arm trains from the same Stage 1 for the same number of steps; of every loss the learning rate is chosen on validation
-among the same factors, with the first seed. What is done is not done again. `summary.py STUDY` writes the tables.
+STUDY is home_depot_static, home_depot_minilm, esci_static or shop. Settings (as fit.precision=bf16) go to both stages.
+Every arm trains from the same Stage 1 for the same number of steps; of every loss the learning rate is chosen on
+validation among the same factors, with the first seed. What is done is not done again. `summary.py STUDY` makes tables.
 """
 
 import sys
@@ -29,9 +29,11 @@ from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
 
 HOME_DEPOT = ("data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07")
+ESCI = ("data.source=esci", "split.validation=0.15")
 STUDIES = {
-    "home_depot_static": Study("home_depot_static", HOME_DEPOT, ("preset=tiny",), steps=160, verdicts=80_000),
-    "home_depot_minilm": Study("home_depot_minilm", HOME_DEPOT, ("preset=small",), steps=40, verdicts=80_000),
+    "home_depot_static": Study("home_depot_static", HOME_DEPOT, ("preset=tiny",), steps=160, verdicts=30_000),
+    "home_depot_minilm": Study("home_depot_minilm", HOME_DEPOT, ("preset=small",), steps=40, verdicts=30_000),
+    "esci_static": Study("esci_static", ESCI, ("preset=tiny",), steps=40, verdicts=8_000, folds=5),
     "shop": Study("shop", ("data.source=shop", "data.items=8000"), ("preset=tiny",), steps=160, verdicts=20_000),
 }
 FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
@@ -127,15 +129,23 @@ def _lighten(folder: Path) -> None:
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def grader_of(study: Study) -> Grader:
-    """Home Depot: the cross-encoder that `graders.py home_depot` trains; the shop: its truth, wrong at a known rate."""
+def grader_of(study: Study, fold: int = 0) -> Grader:
+    """The cross-encoder that `graders.py` trains on the same split; for the shop its truth, wrong at a known rate."""
     if study.name.startswith("shop"):
-        tables = run(study.recipe(0), FOLDER / study.name / "seed_0/stage_1", ("split",)) / "tables"
+        tables = run(study.recipe(0), study.folder(0) / "stage_1", ("split",)) / "tables"
         return NoisyTruth(tables, ACCURACY)
-    made = fingerprint([*HOME_DEPOT, "grader.precision=bf16"])
-    folder = FOLDER.parent / f"grader_home_depot_{made}/grader"
+    shortlists = f"runs/grader_home_depot_{fingerprint([*HOME_DEPOT, 'grader.precision=bf16'])}/grader/best"
+    words = [f"grader.base={shortlists}", "grader.epochs=1", "grader.lr=5e-5", "grader.precision=bf16"]
+    folder = FOLDER.parent / f"grader_home_depot_{fingerprint([*HOME_DEPOT, *words])}/grader"
+    command = " ".join(["home_depot", shortlists, *words[1:]])
+    if study.name.startswith("esci"):
+        # trained on the fold's training queries, from the Home Depot grader
+        words = [f"grader.base=runs/{folder.parent.name}/grader/best", "grader.precision=bf16", "grader.epochs=1"]
+        given = ["data.source=esci", "split.folds=5", "split.validation=0.15", *words]
+        folder = FOLDER.parent / f"grader_esci_{fingerprint(given)}_{fold}/grader"
+        command = " ".join(["esci", words[0].removeprefix("grader.base="), *words[1:]])
     if not (folder / "calibration.json").exists():
-        raise SettingError(f"{folder} is not there: run `graders.py home_depot grader.precision=bf16` first.")
+        raise SettingError(f"{folder} is not there: run `graders.py {command}` in benchmarks/ first.")
     return Calibrated(CrossEncoderGrader(folder / "best"), Calibration.load(folder / "calibration.json"))
 
 
@@ -146,16 +156,18 @@ def main(words: list[str]) -> None:
     factors = tuple(float(one) for one in given.pop("factors", "0.3,1.0").split(","))
     study = STUDIES[name]
     study = Study(**{**vars(study), "fit": (*study.fit, *(f"{key}={value}" for key, value in given.items()))})
-    grader = shared(grader_of(study), study.name.split("_static")[0].split("_minilm")[0])
-    split = run(study.recipe(0), FOLDER / study.name / "seed_0/stage_1", ("split",))
-    shop = ShopTexts(split, study.recipe(0))
-    pool = None if name == "shop" else build_pool(shop, split, grader, "home_depot")
+    data = name.split("_static")[0].split("_minilm")[0]
+    pool = None
+    if data == "home_depot":
+        split = run(study.recipe(0), study.folder(0) / "stage_1", ("split",))
+        pool = build_pool(ShopTexts(split, study.recipe(0)), split, shared(grader_of(study), data), data)
     arms = EVERY if rest[:1] == ["every"] else HEADLINE
     for seed in seeds:
-        material = Material(study, seed, grader, pool)
-        baselines(material)
-        for arm in arms:
-            train(material, arm, tuned(material, arm, factors))
+        for fold in range(study.folds):
+            material = Material(study, seed, shared(grader_of(study, fold), data), pool, fold)
+            baselines(material)
+            for arm in arms:
+                train(material, arm, tuned(material, arm, factors))
 
 
 if __name__ == "__main__":

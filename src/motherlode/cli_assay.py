@@ -312,6 +312,7 @@ def print_grader(path: Path) -> None:
     kappa = found["intervals"]["quadratic_kappa"]
     if kappa["value"] is not None:
         typer.echo(f"{'quadratic kappa':<16} {kappa['value']:.3f} [{kappa['low']:.3f}, {kappa['high']:.3f}]")
+    typer.echo(f"{'random rejected':<16} {found['random_rejected']:.3f}   share of random items that get grade 0")
     typer.echo(f"{'test pairs':<16} {found['test']['n']:,}; calibration {found['calibration']}")
 
 

@@ -120,6 +120,7 @@ class Grader(Strict):
     validations_per_epoch: int = Field(2, ge=1)
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of training; grading is always fp32")
     soft_labels: bool = Field(True, description="learn from the raters' mean where the judgements hold a rating")
+    random: float = Field(0.5, ge=0, description="random items a judged pair, as grade 0; shortlists hold few such")
     rubric: str | None = Field(None, description="a rubric file; none is the one that ships with motherlode")
 
 

@@ -13,11 +13,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 
     judged, folder = Judged(workspace, recipe), workspace / "grader"
     result = fit_cross_encoder(
-        judged.pairs["train"],
-        judged.targets,
+        *judged.training(),
         judged.pairs["validation"],
         judged.grades["validation"],
-        CrossEncoderSettings(**recipe.grader.model_dump(exclude={"rubric", "soft_labels"}), seed=recipe.seed),
+        CrossEncoderSettings(**recipe.grader.model_dump(exclude={"rubric", "soft_labels", "random"}), seed=recipe.seed),
         folder,
         origin=judged.origin,
     )
@@ -32,4 +31,4 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, "grader": chosen.model_dump(mode="json"), "rubric": rubric}
 
 
-STAGE = Stage("grader", ("data", "split"), settings, work, tuple(f"grader/{name}" for name in OUTPUTS))
+STAGE = Stage("grader", ("data", "split"), settings, work, tuple(f"grader/{name}" for name in OUTPUTS), version=2)

@@ -16,12 +16,13 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.grading.causal_lm_fit import CausalLMSettings, fit_causal_lm
 
     judged, folder, chosen = Judged(workspace, recipe), workspace / "light_llm", recipe.light_llm
-    count = len(judged.pairs["train"])
+    pairs, targets = judged.training()
+    count = len(pairs)
     rows = np.sort(np.random.default_rng([recipe.seed, 2]).permutation(count)[: chosen.pairs or count])
     held_out = np.random.default_rng([recipe.seed, 3]).permutation(len(judged.pairs["validation"]))[:VALIDATION]
     result = fit_causal_lm(
-        [judged.pairs["train"][row] for row in rows],
-        judged.targets[rows],
+        [pairs[row] for row in rows],
+        targets[rows],
         [judged.pairs["validation"][row] for row in held_out],
         judged.grades["validation"][held_out],
         CausalLMSettings(**chosen.model_dump(exclude={"pairs"}), seed=recipe.seed),
@@ -38,8 +39,9 @@ def settings(recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "light_llm": recipe.light_llm.model_dump(mode="json"),
         "soft_labels": recipe.grader.soft_labels,
+        "random": recipe.grader.random,
         "rubric": Rubric.load(recipe.grader.rubric).version,
     }
 
 
-STAGE = Stage("light_llm", ("data", "split"), settings, work, tuple(f"light_llm/{name}" for name in OUTPUTS))
+STAGE = Stage("light_llm", ("data", "split"), settings, work, tuple(f"light_llm/{name}" for name in OUTPUTS), version=2)

@@ -1,0 +1,145 @@
+"""The tables of a study, from the arms that have been run: every arm against "train on" and against Stage 1.
+
+    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/summary.py STUDY
+
+Intervals are 95 %, from a bootstrap that draws queries and keeps all seeds of a query together: what is compared is the
+mean over seeds. Spread over seeds is given beside it. AUCs are over all judged pairs of a seed, averaged over seeds.
+"""
+
+import sys
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from arenas import RANKED, Measured
+from material import FOLDER
+
+from common import write
+from motherlode.atomic import read_json
+from motherlode.evaluation.bootstrap import paired_bootstrap
+from motherlode.evaluation.separation import auc
+
+SHOWN = ("ndcg@10", "ndcg@100", "recall@100")
+CONTROL = "train on"
+AUCS = ((2, 0), (2, 1), (1, 0))
+RESAMPLES = 400  # of the AUCs: each is a sort of all pairs
+
+
+def gather(study: str) -> dict[str, dict[str, dict[int, Measured]]]:
+    """arena -> arm -> seed -> what was measured. Trials of tuning are left out."""
+    folds: dict[str, dict[str, dict[int, list[Measured]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for path in sorted((FOLDER / study).rglob("arms/*/arm.json")):
+        name, seed = read_json(path)["arm"], int(path.relative_to(FOLDER / study).parts[0].removeprefix("seed_"))
+        if name.startswith("tune "):
+            continue
+        for arena in path.parent.glob("*.npz"):
+            folds[arena.stem][name][seed].append(Measured.load(arena))
+    most = {arena: max(len(one) for arm in arms.values() for one in arm.values()) for arena, arms in folds.items()}
+    return {
+        arena: {
+            name: {seed: together(parts) for seed, parts in seeds.items() if len(parts) == most[arena]}
+            for name, seeds in arms.items()
+        }
+        for arena, arms in folds.items()
+    }
+
+
+def together(folds: list[Measured]) -> Measured:
+    """The queries of all folds as those of one test."""
+    starts = np.cumsum([0, *(len(fold.metrics) for fold in folds)])
+    return Measured(
+        np.concatenate([fold.metrics for fold in folds]),
+        np.concatenate([fold.queries + start for fold, start in zip(folds, starts[:-1], strict=True)]),
+        np.concatenate([fold.grades for fold in folds]),
+        np.concatenate([fold.scores for fold in folds]),
+    )
+
+
+def compared(arm: dict[int, Measured], base: dict[int, Measured]) -> dict[str, Any]:
+    """Arm minus base over the seeds both have: ranking metrics and AUCs with intervals."""
+    seeds = sorted(arm.keys() & base.keys())
+    values, against = (np.mean([side[seed].metrics for seed in seeds], axis=0) for side in (arm, base))
+    columns = [RANKED.index(name) for name in SHOWN]
+    found: dict[str, Any] = {"seeds": len(seeds)}
+    for name, interval in zip(SHOWN, paired_bootstrap(values[:, columns], against[:, columns]), strict=True):
+        keys = ("delta", "low", "high", "relative", "relative_low", "relative_high")
+        found[name] = {key: _round(interval[key]) for key in keys}
+        each = [
+            np.nanmean(arm[seed].metrics[:, RANKED.index(name)]) - np.nanmean(base[seed].metrics[:, RANKED.index(name)])
+            for seed in seeds
+        ]
+        found[name]["by seed"] = [_round(one) for one in each]
+    return found | aucs(arm, base, seeds)
+
+
+def aucs(arm: dict[int, Measured], base: dict[int, Measured], seeds: list[int]) -> dict[str, Any]:
+    """Gains in pooled AUC with intervals over queries."""
+    one = base[seeds[0]]
+    order = np.argsort(one.queries, kind="stable")
+    starts = np.searchsorted(one.queries[order], np.arange(len(one.metrics) + 1))
+    rng = np.random.default_rng(0)
+    draws = [np.arange(len(one.grades))]
+    for _ in range(RESAMPLES):
+        queries = rng.integers(0, len(one.metrics), len(one.metrics))
+        draws.append(np.concatenate([order[starts[query] : starts[query + 1]] for query in queries]))
+    found = {}
+    for high, low in AUCS:
+        gains = []
+        for rows in draws:
+            grades = one.grades[rows]
+            sides = [
+                np.mean([_auc(side[seed].scores[rows], grades, high, low) for seed in seeds]) for side in (arm, base)
+            ]
+            gains.append(sides[0] - sides[1])
+        ends = np.nanpercentile(gains[1:], [2.5, 97.5])
+        found[f"auc_{high}_{low}"] = {"delta": _round(gains[0]), "low": _round(ends[0]), "high": _round(ends[1])}
+    return found
+
+
+def summary(study: str) -> dict[str, Any]:
+    tables = {}
+    for arena, arms in gather(study).items():
+        rows = {}
+        for name, seeds in arms.items():
+            if not seeds:
+                continue  # not all folds are there yet
+            facts = [one.facts() for one in seeds.values()]
+            means = {key: _mean([fact[key] for fact in facts]) for key in facts[0]}
+            rows[name] = {"seeds": sorted(seeds), "mean": means}
+            for base in (CONTROL, "stage 1", "untouched"):
+                if name != base and base in arms and arms[base].keys() & seeds.keys():
+                    rows[name][f"against {base}"] = compared(seeds, arms[base])
+        tables[arena] = rows
+    return tables
+
+
+def facts(study: str) -> dict[str, Any]:
+    """What mining found and which learning rates were chosen."""
+    rounds = {
+        path.parent.parent.relative_to(FOLDER / study).as_posix(): read_json(path)
+        for path in sorted((FOLDER / study).rglob("mined/round.json"))
+    }
+    keep = ("neighbours", "open", "bought", "remembered", "naive", "false_negatives", "false_negatives_2")
+    keep += ("false_negative_rate", "false_by_decile", "naive_by_decile", "grades_by_decile", "mined", "judge")
+    tuned = {path.stem: read_json(path) for path in (FOLDER / study).glob("tuned/*.json")}
+    return {"mined": {seed: {key: one[key] for key in keep} for seed, one in rounds.items()}, "tuned": tuned}
+
+
+def _auc(scores: np.ndarray, grades: np.ndarray, high: int, low: int) -> float:
+    found = auc(scores[grades == high], scores[grades == low])
+    return np.nan if found is None else found
+
+
+def _mean(values: list[float | None]) -> float | None:
+    return None if None in values else _round(float(np.mean([value for value in values if value is not None])))
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not (FOLDER / sys.argv[1]).exists():
+        sys.exit(__doc__)
+    chosen = sys.argv[1]
+    write(f"mine_and_refine_{chosen}", {"study": chosen, **facts(chosen), "arenas": summary(chosen)})
