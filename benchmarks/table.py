@@ -5,6 +5,7 @@ python benchmarks/table.py
 
 from common import HERE, result
 from table_assay import assay
+from table_refine import refine
 
 HEAD = (HERE / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
 
@@ -37,6 +38,7 @@ def esci() -> str:
         ("transfer", "Home Depot alone"),
         ("half", "Home Depot alone, averaged with the untouched weights"),
         ("after_home_depot", "Home Depot, then ESCI"),
+        ("after_half", "Home Depot averaged with the untouched weights, then ESCI"),
     ):
         if (found := result(f"esci_{name}")) is None:
             continue
@@ -111,7 +113,7 @@ def unrelated() -> str:
 
 
 def main() -> None:
-    tables = home_depot("tiny") + home_depot("small") + esci() + assay() + speed() + unrelated()
+    tables = home_depot("tiny") + home_depot("small") + esci() + assay() + refine() + speed() + unrelated()
     lexical = "\n## The lexical leg\n\n`python benchmarks/lexical_engines.py`: the table is in [docs/search.md](../docs/search.md).\n"
     (HERE / "README.md").write_text(HEAD.rstrip() + "\n" + tables + lexical, encoding="utf-8")
 

@@ -25,6 +25,7 @@ def graders() -> str:
     text = ""
     for name, title in (
         ("grader_home_depot", "Home Depot"),
+        ("grader_home_depot_further", "Home Depot, trained further with random items as grade 0"),
         ("grader_esci", "ESCI, from MiniLM"),
         ("grader_esci_after_home_depot", "ESCI, from the Home Depot grader"),
     ):

@@ -221,6 +221,21 @@ def test_streaming_frequency_converges_and_follows_a_change(hashes):
         StreamingFrequency(9000, hashes=1).load_state(stream.state())
 
 
+def test_several_hashes_keep_a_rare_item_apart_from_frequent_ones():
+    rng = np.random.default_rng(6)
+    truth = np.append(np.full(40, 0.5), 0.01)
+    one, five = StreamingFrequency(64, rate=0.02, hashes=1), StreamingFrequency(64, rate=0.02, hashes=5)
+    for _ in range(2500):
+        held = np.flatnonzero(rng.random(41) < truth)
+        one.update(held)
+        five.update(held)
+    rare = np.array([40])
+    # in 64 slots the rare item shares some with frequent ones; the largest interval is the least disturbed
+    assert five.probability(rare)[0] < 0.04
+    assert five.probability(rare)[0] <= one.probability(rare)[0] + 0.01
+    np.testing.assert_allclose(five.probability(np.arange(40)).mean(), 0.5, rtol=0.2)
+
+
 def test_the_bank_is_first_in_first_out_and_frozen():
     sampler = CrossBatchSampler(SHOP.frequencies, 5, warm_up=2)
     rng, vectors = np.random.default_rng(0), np.arange(SHOP.n * 2, dtype=np.float32).reshape(-1, 2)

@@ -51,6 +51,16 @@ def test_the_loss_is_the_formula_over_present_pairs():
     assert float(alignment_loss(tensor, torch.zeros_like(mask), 0.3)) == 0.0
 
 
+def test_the_heads_read_plain_views_as_the_fit_read_whitened_ones():
+    """One batch an epoch, and a rate that has fallen to nothing: the last loss is that of the heads given back."""
+    views = shared(120, missing=0.2)
+    made = fit_alignment(views, 8, epochs=40, batch=120)
+    block = made.transform(views).block(np.flatnonzero(np.sum(list(views.present.values()), axis=0) > 1))
+    given = alignment_loss(torch.from_numpy(block.vectors), torch.from_numpy(block.present), made.facts["temperature"])
+    assert float(given) == pytest.approx(made.facts["loss"][-1], rel=2e-3)
+    assert made.facts["loss"][-1] < 0.5 * made.facts["loss"][0]
+
+
 def test_new_items_find_themselves_across_views(fitted):
     aligned, views = fitted
     report = measure_alignment(aligned, views.take(slice(1_000, 1_500)))

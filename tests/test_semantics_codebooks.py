@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.semantics import CascadedCodebooks, Views, VQSettings
+from motherlode.semantics import codebooks as room
 from motherlode.semantics.balance import capped_nearest
-from motherlode.semantics.cascade import residuals
+from motherlode.semantics.cascade import Cascade, residuals
+from motherlode.semantics.kmeans_backend import fit_kmeans
 from motherlode.semantics.matching import match
 from semantics_case import clustered
 
@@ -134,6 +136,25 @@ def test_ids_are_stable_after_a_refresh(options):
     cold = CascadedCodebooks(32, 4, **(options | {"seed": 1})).fit(later).assign(later)
     assert (cold.primary[:2_000] == before.primary).mean() < 0.3
     assert 0 < books.facts["moved"] < 0.3
+
+
+@pytest.mark.parametrize("per_primary", [False, True])
+def test_a_back_end_that_shuffles_its_codes_renames_nobody(per_primary, monkeypatch):
+    """K-means keeps the order of its start but for cells that it splits anew: here it keeps none of it."""
+    views, _ = clustered(1_000)
+    books = CascadedCodebooks(24, 4, per_primary=per_primary).fit(views)
+    before = books.assign(views)
+
+    def shuffled(*given):
+        found, rng = fit_kmeans(*given), np.random.default_rng(4)
+        cells, fine = rng.permutation(24), rng.permutation(4)
+        rows = cells if per_primary else [0]
+        secondary, used = found.secondary[rows][:, fine], found.used[rows][:, fine]
+        return Cascade(found.primary[cells], secondary, used, found.marks)
+
+    monkeypatch.setattr(room, "fit_kmeans", shuffled)
+    after = books.refresh(views).assign(views)
+    assert (after.primary == before.primary).mean() > 0.97 and (after.leaf == before.leaf).mean() > 0.9
 
 
 def test_matching_undoes_a_permutation():

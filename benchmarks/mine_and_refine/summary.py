@@ -22,13 +22,13 @@ from motherlode.evaluation.separation import auc
 SHOWN = ("ndcg@10", "ndcg@100", "recall@100")
 CONTROL = "train on"
 AUCS = ((2, 0), (2, 1), (1, 0))
-RESAMPLES = 400  # of the AUCs: each is a sort of all pairs
+RESAMPLES = 100  # of the AUCs: each is a sort of all pairs
 
 
 def gather(study: str) -> dict[str, dict[str, dict[int, Measured]]]:
     """arena -> arm -> seed -> what was measured. Trials of tuning are left out."""
     folds: dict[str, dict[str, dict[int, list[Measured]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for path in sorted((FOLDER / study).rglob("arms/*/arm.json")):
+    for path in sorted((FOLDER / study).glob("seed_*/**/arms/*/arm.json")):
         name, seed = read_json(path)["arm"], int(path.relative_to(FOLDER / study).parts[0].removeprefix("seed_"))
         if name.startswith("tune "):
             continue
@@ -55,21 +55,25 @@ def together(folds: list[Measured]) -> Measured:
     )
 
 
-def compared(arm: dict[int, Measured], base: dict[int, Measured]) -> dict[str, Any]:
-    """Arm minus base over the seeds both have: ranking metrics and AUCs with intervals."""
+def compared(arm: dict[int, Measured], base: dict[int, Measured], separated: bool) -> dict[str, Any]:
+    """Arm minus base over the seeds both have: ranking metrics with intervals, and where asked AUCs."""
+    seeds = sorted(arm.keys() & base.keys())
+    column = {name: RANKED.index(name) for name in SHOWN}
+    each = {
+        name: [_round(np.nanmean(arm[seed].metrics[:, at]) - np.nanmean(base[seed].metrics[:, at])) for seed in seeds]
+        for name, at in column.items()
+    }
+    if len({len(arm[seed].metrics) for seed in seeds}) > 1:
+        # every seed is another shop with other queries: all of them are one test
+        arm, base = ({0: together([side[seed] for seed in seeds])} for side in (arm, base))
+    found: dict[str, Any] = {"seeds": len(seeds)}
     seeds = sorted(arm.keys() & base.keys())
     values, against = (np.mean([side[seed].metrics for seed in seeds], axis=0) for side in (arm, base))
-    columns = [RANKED.index(name) for name in SHOWN]
-    found: dict[str, Any] = {"seeds": len(seeds)}
+    columns = list(column.values())
     for name, interval in zip(SHOWN, paired_bootstrap(values[:, columns], against[:, columns]), strict=True):
         keys = ("delta", "low", "high", "relative", "relative_low", "relative_high")
-        found[name] = {key: _round(interval[key]) for key in keys}
-        each = [
-            np.nanmean(arm[seed].metrics[:, RANKED.index(name)]) - np.nanmean(base[seed].metrics[:, RANKED.index(name)])
-            for seed in seeds
-        ]
-        found[name]["by seed"] = [_round(one) for one in each]
-    return found | aucs(arm, base, seeds)
+        found[name] = {key: _round(interval[key]) for key in keys} | {"by seed": each[name]}
+    return found | (aucs(arm, base, seeds) if separated else {})
 
 
 def aucs(arm: dict[int, Measured], base: dict[int, Measured], seeds: list[int]) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def summary(study: str) -> dict[str, Any]:
             rows[name] = {"seeds": sorted(seeds), "mean": means}
             for base in (CONTROL, "stage 1", "untouched"):
                 if name != base and base in arms and arms[base].keys() & seeds.keys():
-                    rows[name][f"against {base}"] = compared(seeds, arms[base])
+                    rows[name][f"against {base}"] = compared(seeds, arms[base], base == CONTROL)
         tables[arena] = rows
     return tables
 
@@ -117,7 +121,7 @@ def facts(study: str) -> dict[str, Any]:
     """What mining found and which learning rates were chosen."""
     rounds = {
         path.parent.parent.relative_to(FOLDER / study).as_posix(): read_json(path)
-        for path in sorted((FOLDER / study).rglob("mined/round.json"))
+        for path in sorted((FOLDER / study).glob("seed_*/**/mined/round.json"))
     }
     keep = ("neighbours", "open", "bought", "remembered", "naive", "false_negatives", "false_negatives_2")
     keep += ("false_negative_rate", "false_by_decile", "naive_by_decile", "grades_by_decile", "mined", "judge")
