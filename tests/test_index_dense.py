@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motherlode.errors import InputError, MissingError
+from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.index import dense as room
 from motherlode.index.dense import DenseIndex
+from motherlode.index.selection import Selection
 
 
 def unit(rng, n, d):
@@ -96,6 +97,48 @@ def test_approximate_search_keeps_its_recall(tmp_path, monkeypatch):
     np.testing.assert_allclose(scores, products, rtol=1e-6)  # exact whatever the codes say
     again = DenseIndex.build(vectors, tmp_path / "again")
     assert again.facts["measured on"] == "items" and again.facts["recall@10"] >= 0.95
+
+
+def clustered(rng, n, d):
+    """Points around 200 centres, the centre of each, and unit length."""
+    own = rng.integers(200, size=n)
+    points = rng.standard_normal((200, d))[own] + 0.7 * rng.standard_normal((n, d))
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), own
+
+
+def selected_recall(index, vectors, asked, rows):
+    found = index.search(asked, 10, among=Selection(rows, len(vectors))).rows
+    expected = rows[brute(vectors[rows], asked, 10)[1]]
+    assert np.isin(found[found >= 0], rows).all()
+    return np.mean([np.isin(a, b).mean() for a, b in zip(expected, found, strict=True)])
+
+
+@pytest.mark.parametrize("precision", ["pq", "int8", "binary"])
+def test_codes_keep_recall_also_under_filters(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr(room, "FEW", 50)  # so that codes answer even the narrow ones
+    points, own = clustered(np.random.default_rng(5), 8_200, 32)
+    vectors, tuned_on, asked = points[:8_000], points[8_000:8_100], points[8_100:]
+    index = DenseIndex.build(vectors, tmp_path / "index", tuned_on, precision=precision)
+    assert index.facts["kind"] == f"ivf-{precision}" and index.facts["recall@10"] >= 0.95
+    assert index.facts["recall@100"] >= 0.95 and index.facts["visited"] < index.facts["lists"]
+    rng = np.random.default_rng(6)
+    for share in (0.5, 0.1, 0.01):
+        rows = np.flatnonzero(rng.random(8_000) < share)
+        assert selected_recall(index, vectors, asked, rows) > 0.92
+    together = np.flatnonzero(own[:8_000] < 10)  # a filter that most queries lie far from
+    assert selected_recall(index, vectors, asked, together) > 0.92
+
+
+def test_few_selected_rows_are_searched_exactly(tmp_path):
+    points, _ = clustered(np.random.default_rng(7), 6_000, 16)
+    index = DenseIndex.build(points, tmp_path / "index", precision="binary")
+    rows = np.arange(0, 6_000, 7)
+    assert selected_recall(index, points, points[:50], rows) == 1.0
+    assert (index.search(points[:2], 5, among=Selection(rows[:0], 6_000)).rows == -1).all()
+    found = index.search(points[:2], 5, among=Selection(rows[:3], 6_000))
+    assert (found.rows[:, 3:] == -1).all() and set(found.rows[0, :3]) == set(rows[:3])
+    with pytest.raises(SettingError, match="precision 'half'"):
+        DenseIndex.build(points, tmp_path / "other", precision="half")
 
 
 def test_bad_vectors_are_named_and_nothing_is_left(tmp_path):

@@ -136,12 +136,12 @@ def test_a_failed_build_changes_nothing(inputs, tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from motherlode.index import items, store
+from motherlode.index import publishing, store
 from motherlode.tables.tables import Tables
 def documents(tables):  # dies with the items written and the words half indexed
     yield 0, {"title": "half"}
     os.kill(os.getpid(), signal.SIGKILL)
-store.documents = documents
+publishing.documents = documents
 inputs = sys.argv[1]
 tables = Tables(inputs + "/tables")
 store.Index.build(tables, inputs + "/vectors.npy", inputs + "/encoder", sys.argv[2], 0.5, {})

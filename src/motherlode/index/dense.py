@@ -1,30 +1,32 @@
-"""The dense leg: inner products of unit vectors, exact, or above some size IVF-PQ with exact re-ranking."""
+"""The dense leg: inner products of unit vectors, exact, or found by short codes and scored again exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.atomic import read_json, replacing_folder, write_json
-from motherlode.errors import InputError, MissingError
+from motherlode.errors import InputError, MissingError, SettingError
+from motherlode.index.approximate import CODES, MARGIN, Codes, tune
 from motherlode.index.candidates import Candidates, best
+from motherlode.index.selection import Selection
 from motherlode.progress import bar
 
 if TYPE_CHECKING:
     import faiss
 
-EXACT_ROWS = 200_000  # up to here exact search is quick enough to need no second structure
+Precision = Literal["float32", "int8", "pq", "binary"]
+EXACT_ROWS = 200_000  # up to here search is exact unless codes are asked for
+CODES_FROM = 5_000  # below this exact search is as quick as any code
+FEW = 10_000  # selected rows that are scored exactly, whatever finds candidates otherwise
 BLOCK = 16_384  # vectors in memory at once when building
-POINTS_PER_LIST = 40  # training vectors for each inverted list; faiss asks for 39
-MARGIN = 32  # candidates beyond k that exact search re-scores, so that ties at the boundary are seen
-DEPTH = 10  # candidates for each wanted item that approximate search re-scores
 SAMPLE = 500  # queries on which recall is measured
-RECALL = 0.95  # recall@10 that the number of visited lists is chosen for
+RECALL = 0.95  # recall@10 and @100 that an approximate search is tuned to, unless another is asked for
 NORM_TOLERANCE = 1e-3
 ROUNDING = 1e-5  # more than single-precision inner products of unit vectors can be wrong by
 
@@ -36,10 +38,10 @@ class DenseIndex:
     products summed in double precision and rounded once, the same in any batch and on any threads.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], facts: dict[str, Any], ann: faiss.IndexIVF | None) -> None:
+    def __init__(self, vectors: NDArray[np.float32], facts: dict[str, Any], codes: Codes | None) -> None:
         self.facts = facts
-        self._vectors = vectors
-        self._ann = ann
+        self.vectors = vectors
+        self._codes = codes
 
     @classmethod
     def build(
@@ -48,33 +50,47 @@ class DenseIndex:
         folder: Path | str,
         queries: NDArray[np.float32] | None = None,
         seed: int = 0,
+        precision: Precision | None = None,
+        recall: float = RECALL,
     ) -> DenseIndex:
         """Write an index of unit vectors [N, d] (an array or a memory map) into `folder` and open it.
 
-        Above `EXACT_ROWS` rows, an IVF-PQ index is trained on a sample, and the fewest lists are visited that
-        reach a recall@10 of `RECALL` against exact search on `queries` [Q, d], or, without them, on items
-        sampled from `vectors` (easier than real queries: each finds itself). Raises
-        InputError where the vectors are not what they should be.
+        precision: what finds the candidates. "float32": exact search over everything. "int8", "pq" (4 bits for
+        two dimensions), "binary" (one bit a dimension): such codes in about 2 sqrt(N) inverted lists; up to
+        `CODES_FROM` rows always exact. None: exact up to `EXACT_ROWS`, "pq" above. Codes are tuned to a recall
+        of `recall` against exact search on `queries` [Q, d], or, without them, on items sampled from `vectors`
+        (easier than real queries: each finds itself); `facts` says what it came to. Raises InputError where the
+        vectors are not what they should be, SettingError for settings.
         """
         import faiss
 
         if vectors.ndim != 2 or not vectors.size:
             raise InputError(f"The item vectors have the shape {list(vectors.shape)}, not [items, width].")
+        if precision not in (None, "float32", *CODES):
+            raise SettingError(f"There is no precision '{precision}': choose float32, {', '.join(CODES)}.")
         with replacing_folder(folder) as temporary:
             _copy(vectors, temporary / "vectors.npy")
             stored = np.load(temporary / "vectors.npy", mmap_mode="r")
             count, dimensions = stored.shape
-            facts: dict[str, Any] = {"items": count, "dimensions": dimensions, "kind": "exact"}
-            if count > EXACT_ROWS:
+            facts: dict[str, Any] = {
+                "items": count,
+                "dimensions": dimensions,
+                "kind": "exact",
+                "asked": {"precision": precision, "recall": recall},
+            }
+            if _by_codes(precision, count):
                 rng = np.random.default_rng([seed, count])
                 asked = "items" if queries is None else "queries"
                 if queries is None:
                     queries = stored[np.sort(rng.choice(count, SAMPLE, replace=False))]
-                ann = _train(stored, rng)
+                name = precision or "pq"
+                lists = 2 ** round(np.log2(2 * np.sqrt(count)))
+                ann = Codes.build(stored, name, lists, rng)
                 facts |= {
-                    "kind": "ivf-pq",
+                    "kind": f"ivf-{name}",
+                    "precision": name,
                     "measured on": asked,
-                    **_tune(cls(stored, facts, ann), ann, queries[:SAMPLE]),
+                    **tune(ann, cls(stored, facts, None)._exact_rows, queries[:SAMPLE], recall, rng),
                 }
                 faiss.write_index(ann, str(temporary / "ann.faiss"))
             write_json(temporary / "dense.json", facts)
@@ -91,20 +107,29 @@ class DenseIndex:
             vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
             if vectors.shape != (facts["items"], facts["dimensions"]) or vectors.dtype != np.float32:
                 raise ValueError("vectors.npy has another shape than dense.json says")
-            ann = _read(folder / "ann.faiss", facts) if facts["kind"] == "ivf-pq" else None
+            codes = None if facts["kind"] == "exact" else Codes(_read(folder / "ann.faiss", facts), facts)
         except (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError) as error:
             raise InputError(f"{folder} is damaged: build the index again.") from error
-        return cls(vectors, facts, ann)
+        return cls(vectors, facts, codes)
 
-    def search(self, queries: NDArray[np.float32], k: int, threads: int | None = None) -> Candidates:
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        threads: int | None = None,
+        among: Selection | None = None,
+    ) -> Candidates:
         """The k items of highest inner product for every query: unit vectors [Q, d] -> Candidates [Q, k].
 
-        Exact up to `EXACT_ROWS` rows, with recall as measured in `facts` above. `threads` bounds the threads
-        of this search; None leaves the choice to faiss. Raises InputError where shapes do not fit.
+        Exact where no codes were built, with recall as measured in `facts` where they were. `among` names the
+        rows that may be found; up to `FEW` of them are searched exactly. `threads` bounds the threads of this
+        search; None leaves the choice to faiss. Raises InputError where shapes do not fit.
         """
         queries = self._checked(queries)
         with _threads(threads):
-            return self._exact(queries, k) if self._ann is None else self._approximate(self._ann, queries, k)
+            if self._codes is None or (among is not None and len(among) <= FEW):
+                return self._exact(queries, k, among)
+            return self._rescore(queries, self._codes.candidates(queries, k, among), k)
 
     def score(
         self, queries: NDArray[np.float32], indptr: NDArray[np.int64], rows: NDArray[np.int64]
@@ -118,38 +143,71 @@ class DenseIndex:
 
     def _checked(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
             raise InputError(
                 f"The query vectors have the shape {list(queries.shape)}, but the index holds "
-                f"{self._vectors.shape[1]} dimensions: encode queries with the encoder of the index."
+                f"{self.vectors.shape[1]} dimensions: encode queries with the encoder of the index."
             )
         if not np.isfinite(queries).all():
             raise InputError("A query vector holds NaN or an infinite value.")
         return queries
 
-    def _exact(self, queries: NDArray[np.float32], k: int) -> Candidates:
+    def _exact_rows(self, queries: NDArray[np.float32], k: int, among: Selection | None) -> NDArray[np.int64]:
+        return self._exact(queries, k, among).rows
+
+    def _exact(self, queries: NDArray[np.float32], k: int, among: Selection | None = None) -> Candidates:
         import faiss
 
-        wide = min(k + MARGIN, len(self._vectors))
-        rough, rows = faiss.knn(queries, self._vectors, wide, metric=faiss.METRIC_INNER_PRODUCT)
-        found = self._rescore(queries, rows, k)
-        if wide == len(self._vectors):
+        pool = len(self.vectors) if among is None else len(among)
+        wide = min(k + MARGIN, pool)
+        if not wide or not len(queries):
+            return best(np.zeros((len(queries), 0)), np.zeros((len(queries), 0), np.int64), k)
+        if among is None:
+            rough, rows = faiss.knn(queries, self.vectors, wide, metric=faiss.METRIC_INNER_PRODUCT)
+        else:
+            # one query at a time: the rows are the same, and copying them for each would cost more than the search
+            each = [self._nearest(query[None, :], among.rows[None, :], wide) for query in queries]
+            rough, rows = (np.concatenate(part) for part in zip(*each, strict=True))
+        found = self._products_best(queries, rows, k)
+        if wide == pool:
             return found
         # Where the last candidate is as good as the k-th, an equal with a smaller row may have been left out.
         for query in np.flatnonzero(rough[:, -1] >= found.scores[:, -1] - ROUNDING):
-            scores = self._vectors @ queries[query]
-            close = np.flatnonzero(scores >= found.scores[query, -1] - ROUNDING)
-            again = self._rescore(queries[query : query + 1], close[None, :], k)
+            vectors = self.vectors if among is None else self.vectors[among.rows]
+            close = np.flatnonzero(vectors @ queries[query] >= found.scores[query, -1] - ROUNDING)
+            close = close if among is None else among.rows[close]
+            again = self._products_best(queries[query : query + 1], close[None, :], k)
             found.scores[query], found.rows[query] = again.scores[0], again.rows[0]
         return found
 
-    def _approximate(self, ann: faiss.IndexIVF, queries: NDArray[np.float32], k: int) -> Candidates:
-        wide = min(DEPTH * max(k, 10), len(self._vectors))
-        return self._rescore(queries, ann.search(queries, wide)[1], k)
+    def _nearest(
+        self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The k best of each query's own rows [Q, M] (-1 pads come last), in single precision and without copies."""
+        import faiss
+
+        rows = np.ascontiguousarray(rows)
+        scores, found = np.empty((len(rows), k), np.float32), np.empty((len(rows), k), np.int64)
+        point = faiss.swig_ptr
+        swig: Any = faiss  # its type stubs lack this one
+        swig.knn_inner_products_by_idx(
+            point(queries), point(self.vectors), point(rows), queries.shape[1], len(queries), len(self.vectors),
+            rows.shape[1], k, point(scores), point(found), rows.shape[1],
+        )  # fmt: skip
+        return scores, found
 
     def _rescore(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Candidates:
-        """The k best of the given rows [Q, M] (-1 pads)."""
-        return best(self._products(queries, rows), rows, k)
+        """The k best of the given candidates [Q, M] (-1 pads last): most are dropped in single precision."""
+        if rows.shape[1] > k + MARGIN:
+            rows = self._nearest(queries, rows, k + MARGIN)[1]
+        return self._products_best(queries, rows, k)
+
+    def _products_best(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Candidates:
+        scores = self._products(queries, rows)
+        if len(rows) == 1 and rows.shape[1] >= k and rows.min() >= 0:  # `best` without what one full list needs not
+            order = np.lexsort((rows[0], -scores[0]))[None, :k]
+            return Candidates(scores[:, order[0]], rows[:, order[0]])
+        return best(scores, rows, k)
 
     def _products(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inner products of each query with its own rows [Q, M]; those of pads (-1) mean nothing."""
@@ -157,9 +215,13 @@ class DenseIndex:
         step = max(1, 2**20 // max(rows.shape[1], 1) // queries.shape[1])  # about 8 MB at once
         for start in range(0, len(rows), step):
             some = slice(start, start + step)
-            items = self._vectors[rows[some]].astype(np.float64)
+            items = self.vectors[rows[some]].astype(np.float64)
             scores[some] = np.einsum("qd,qmd->qm", queries[some].astype(np.float64), items)
         return scores
+
+
+def _by_codes(precision: str | None, count: int) -> bool:
+    return count > EXACT_ROWS if precision is None else precision in CODES and count > CODES_FROM
 
 
 def _copy(vectors: NDArray[np.float32], path: Path) -> None:
@@ -177,46 +239,12 @@ def _copy(vectors: NDArray[np.float32], path: Path) -> None:
             advance(len(block))
 
 
-def _train(vectors: NDArray[np.float32], rng: np.random.Generator) -> faiss.IndexIVF:
-    """IVF with about 2 sqrt(N) lists; each vector as d/2 codes of 4 bits, a sixteenth of its size."""
-    import faiss
-
-    count, dimensions = vectors.shape
-    if dimensions % 2:
-        raise InputError(f"Above {EXACT_ROWS} items the vectors need an even dimension, not {dimensions}.")
-    lists = 2 ** round(np.log2(2 * np.sqrt(count)))
-    factory = f"IVF{lists},PQ{dimensions // 2}x4fs"
-    ann = cast(faiss.IndexIVF, faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT))
-    sample = np.sort(rng.choice(count, min(count, lists * POINTS_PER_LIST), replace=False))
-    with bar("training and filling the dense index", count) as advance:
-        ann.train(vectors[sample])
-        for start in range(0, count, BLOCK):
-            block = np.ascontiguousarray(vectors[start : start + BLOCK])
-            ann.add(block)
-            advance(len(block))
-    return ann
-
-
-def _tune(index: DenseIndex, ann: faiss.IndexIVF, queries: NDArray[np.float32]) -> dict[str, Any]:
-    """Visit twice as many lists until recall@10 reaches the target or all are visited; say what it is."""
-    queries = np.ascontiguousarray(queries, dtype=np.float32)
-    true = index._exact(queries, 10).rows
-    ann.nprobe = 1
-    while True:
-        rows = index._approximate(ann, queries, 10).rows
-        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(true, rows, strict=True)]))
-        if recall >= RECALL or ann.nprobe == ann.nlist:
-            return {"lists": ann.nlist, "visited": ann.nprobe, "recall@10": recall, "sample": len(queries)}
-        ann.nprobe *= 2
-
-
 def _read(path: Path, facts: dict[str, Any]) -> faiss.IndexIVF:
     import faiss
 
     ann = faiss.read_index(str(path))
     if not isinstance(ann, faiss.IndexIVF) or ann.ntotal != facts["items"]:
         raise ValueError("ann.faiss holds another number of items than dense.json says")
-    ann.nprobe = facts["visited"]
     return ann
 
 

@@ -2,58 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from motherlode.errors import InputError
+from motherlode.index.filters import keys_of, price_of
 from motherlode.tables.schema import CATALOGUE
-from motherlode.tables.tables import Tables
 
-COLUMNS = ["item_id", "title", "brand", "taxonomy"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ["item_id", "title", "brand", "taxonomy"]  # what a hit says
+STORED = [*COLUMNS, "attributes", "description"]  # what the index keeps, so that it can be built again from itself
 BATCH = 65_536  # rows of each record batch but the last: a row number alone says where its record lies
+
+
+class Source(Protocol):
+    """Where catalogue rows come from: `Tables`, or an index that is built again."""
+
+    def batches(self, kind: str, columns: list[str] | None = None, rows: int = BATCH) -> Iterator[pa.RecordBatch]: ...
 
 
 class Items:
     """item_id, title, brand and taxonomy of every row, without holding a million Python strings."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, added: Path | str | None = None) -> None:
+        """The rows of one file, and those of another after them."""
         import pyarrow as pa
 
-        try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} is missing or damaged: build the index again.") from error
+        self._parts: list[tuple[int, list[pa.RecordBatch]]] = []  # first row, and batches of `BATCH` rows
+        self._size = 0
+        for file in (path,) if added is None else (path, added):
+            try:
+                reader = pa.ipc.open_file(pa.memory_map(str(file)))
+                batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InputError(f"{file} is missing or damaged: build the index again.") from error
+            self._parts.append((self._size, batches))
+            self._size += sum(batch.num_rows for batch in batches)
 
     def __len__(self) -> int:
-        return sum(batch.num_rows for batch in self._batches)
+        return self._size
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """The record of one row: column name -> value."""
-        batch = self._batches[row // BATCH]
-        return {name: batch.column(name)[row % BATCH].as_py() for name in COLUMNS}
+        """What a hit says of one row: column name -> value."""
+        return self.record(row, COLUMNS)
 
-    @staticmethod
-    def write(tables: Tables, path: Path | str) -> None:
-        """Write these columns of the catalogue, row by row as there."""
+    def record(self, row: int, columns: Sequence[str] = STORED) -> dict[str, Any]:
+        """The record of one row: column name -> value."""
+        start, batches = self._parts[0] if len(self._parts) == 1 or row < self._parts[1][0] else self._parts[1]
+        number, place = divmod(row - start, BATCH)
+        batch = batches[number]
+        return {name: batch.column(name)[place].as_py() for name in columns}
+
+    def find(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Every row of these ids, rising."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted, found, start = pa.array(item_ids, pa.string()), [], 0
+        for batch in self._all():
+            held = pc.is_in(batch.column("item_id"), value_set=wanted)
+            found.append(start + np.flatnonzero(held.to_numpy(zero_copy_only=False)))
+            start += batch.num_rows
+        return np.concatenate(found).astype(np.int64) if found else np.zeros(0, dtype=np.int64)
+
+    def batches(self, kept: NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+        """The records of the rows where `kept` [N] says so, all stored columns."""
         import pyarrow as pa
 
-        schema = pa.schema([CATALOGUE.field(name) for name in COLUMNS])
+        start = 0
+        for batch in self._all():
+            yield batch.filter(pa.array(kept[start : start + batch.num_rows]))
+            start += batch.num_rows
+
+    def _all(self) -> Iterator[pa.RecordBatch]:
+        for _, batches in self._parts:
+            yield from batches
+
+    @staticmethod
+    def write(tables: Source, path: Path | str) -> None:
+        """Write these columns of the catalogue, row by row as there, in batches of `BATCH`."""
+        import pyarrow as pa
+
+        schema = pa.schema([CATALOGUE.field(name) for name in STORED])
         with pa.ipc.new_file(str(path), schema) as writer:
-            for batch in tables.batches("catalogue", COLUMNS, BATCH):
-                writer.write_batch(batch.select(COLUMNS).cast(schema))
+            held: list[pa.RecordBatch] = []
+            for batch in tables.batches("catalogue", STORED, BATCH):
+                held.append(batch.select(STORED).cast(schema))
+                if sum(part.num_rows for part in held) >= BATCH:
+                    held = _flush(writer, held, BATCH)
+            _flush(writer, held, 1)
 
 
-def documents(tables: Tables) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Row and texts of every item, field by field, for the lexical leg."""
+def documents(tables: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row and fields of every item: its texts for the lexical leg, "keys" and "price" for filters, its whole "path"."""
     row = 0
-    for batch in tables.batches("catalogue", ["title", "brand", "taxonomy", "attributes", "description"]):
+    for batch in tables.batches("catalogue", STORED):
         for item in batch.to_pylist():
             attributes = (attribute["value"] for attribute in item["attributes"] or ())
             joined = {"taxonomy": _joined(item["taxonomy"] or ()), "attributes": _joined(attributes)}
-            yield row, item | joined
+            path = {"path": item["taxonomy"], "keys": keys_of(item), "price": price_of(item)}
+            yield row, {**item, **joined, **path}
             row += 1
+
+
+def _flush(writer: pa.RecordBatchFileWriter, held: list[pa.RecordBatch], least: int) -> list[pa.RecordBatch]:
+    """Write full batches while at least `least` rows are held; what is left is held on."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches(held).combine_chunks() if held else None
+    start = 0
+    while table is not None and table.num_rows - start >= least:
+        for batch in table.slice(start, BATCH).combine_chunks().to_batches():
+            writer.write_batch(batch)
+        start += BATCH
+    left = table.slice(start) if table is not None and start < table.num_rows else None
+    return left.combine_chunks().to_batches() if left is not None else []
 
 
 def _joined(texts: Any) -> str:

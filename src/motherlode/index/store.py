@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from motherlode.atomic import read_json, replacing_folder, sweep, write_json, write_text
+from motherlode.atomic import read_json
 from motherlode.encoders.fingerprint import weights_fingerprint
 from motherlode.errors import InputError, MissingError, SettingError
-from motherlode.index import blend
+from motherlode.index import blend, publishing, versions
+from motherlode.index.blend_one import convex_one
 from motherlode.index.candidates import Candidates
-from motherlode.index.dense import EXACT_ROWS, SAMPLE, DenseIndex
-from motherlode.index.encoder import encode, load
-from motherlode.index.items import Items, documents
+from motherlode.index.changes import Changes
+from motherlode.index.dense import CODES_FROM, RECALL, SAMPLE, DenseIndex, Precision
+from motherlode.index.encoder import Encode, encode, load, query_encoder
+from motherlode.index.facets import Facets
+from motherlode.index.filters import Filter
+from motherlode.index.items import Items
 from motherlode.index.lexical import LexicalIndex
+from motherlode.index.live_dense import LiveDense
+from motherlode.index.protocol import Mode
+from motherlode.index.publishing import FORMAT, Plan
+from motherlode.index.selection import Selection
 from motherlode.tables.tables import Tables
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Mode = Literal["hybrid", "dense", "lexical"]
-FORMAT = 1
 DEPTH = 100  # candidates each leg gives to the blend, at least
+CHANGED_SHARE = 0.1  # of the items: with more added and dropped rows than this, publishing compacts
+CHANGED_LEAST = 1_000  # rows that are never worth compacting by themselves
+BLOCK = 16_384  # vectors in memory at once when compacting
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,27 @@ class Hit:
 
 
 class Index:
-    """A published version of the store, opened for searching. `facts` is its index.json."""
+    """A published version of the store, opened for searching; `facts` is its index.json. A `protocol.Retriever`.
+
+    What `upsert` and `delete` change waits in memory until `publish` writes the next version.
+    """
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.folder = folder
         self.facts = facts
-        self.dense = DenseIndex.open(folder / "dense")
+        base = DenseIndex.open(folder / "dense")
         self.lexical = LexicalIndex.open(folder / "lexical")
-        self.items = Items(folder / "items.arrow")
-        self._encoder: SentenceTransformer | None = None
+        added = folder / "added"
+        grown = added.exists()
+        self._facets = [Facets(folder / "facets"), *([Facets(added / "facets")] if grown else [])]
+        try:
+            self._dead = publishing.dead_rows(folder)
+            self.dense = LiveDense(base, publishing.added_vectors(folder, facts), self._dead)
+        except (ValueError, OSError, EOFError, IndexError) as error:
+            raise InputError(f"{added} is damaged: build the index again.") from error
+        self.items = Items(folder / "items.arrow", added / "items.arrow" if grown else None)
+        self._changes = Changes(facts["dense"]["dimensions"])
+        self._encode: Encode | None = None
 
     @classmethod
     def build(
@@ -64,14 +86,17 @@ class Index:
         folder: Path | str,
         alpha: float,
         facts: dict[str, Any],
+        precision: Precision | None = "pq",
+        recall: float = RECALL,
     ) -> Index:
         """Build the next version under `folder`, point `folder`/current at it, and open it.
 
         vectors_path: .npy of unit vectors [N, d], row by row those of the catalogue. encoder_path: a standard
         sentence-transformers folder, copied into the index. alpha: weight of the dense leg in the blend.
-        facts: JSON-able, kept under "facts" in index.json. Readers see the previous version until the new one
-        is whole, and it stays on disk for those still reading it; older ones go. One builder at a time.
-        Raises MissingError or InputError where an input is absent or does not fit.
+        facts: JSON-able, kept under "facts" in index.json. precision, recall: as in `DenseIndex.build`. Readers
+        see the previous version until the new one is whole, and it stays on disk for those still reading it;
+        older ones go. Raises MissingError or InputError where an input is absent or does not fit, or where
+        another process is writing there.
         """
         if not 0 <= alpha <= 1:
             raise SettingError(f"alpha is {alpha}, but the weight of the dense leg must lie between 0 and 1.")
@@ -79,48 +104,25 @@ class Index:
         vectors = _vectors(Path(vectors_path), tables.count("catalogue"))
         if not (encoder_path / "modules.json").exists():
             raise MissingError(f"{encoder_path} is not a sentence-transformers folder: it holds no modules.json.")
+        encoder = load(encoder_path)
+        width = encode(encoder, ["width"]).shape[1]
+        if width != vectors.shape[1]:
+            raise InputError(
+                f"{vectors_path} holds {vectors.shape[1]} dimensions, but the encoder in {encoder_path} "
+                f"gives {width}: encode the catalogue with it."
+            )
+        queries = _query_sample(tables, encoder) if len(vectors) > CODES_FROM else None
+        about = {"alpha": alpha, "data": tables.fingerprint(), "weights": weights_fingerprint(encoder), "facts": facts}
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
-        version = max(_versions(folder), default=0) + 1
-        with replacing_folder(folder / _name(version)) as temporary:
-            shutil.copytree(encoder_path, temporary / "encoder")
-            encoder = load(temporary / "encoder")
-            width = encode(encoder, ["width"]).shape[1]
-            if width != vectors.shape[1]:
-                raise InputError(
-                    f"{vectors_path} holds {vectors.shape[1]} dimensions, but the encoder in {encoder_path} "
-                    f"gives {width}: encode the catalogue with it."
-                )
-            Items.write(tables, temporary / "items.arrow")
-            lexical = LexicalIndex.build(documents(tables), temporary / "lexical", locale=locale_of(tables))
-            sample = _query_sample(tables, encoder) if len(vectors) > EXACT_ROWS else None
-            dense = DenseIndex.build(vectors, temporary / "dense", sample)
-            record = {
-                "format": FORMAT,
-                "version": version,
-                "alpha": alpha,
-                "items": dense.facts["items"],
-                "dense": dense.facts,
-                "lexical": lexical.facts,
-                "data": tables.fingerprint(),
-                "weights": weights_fingerprint(encoder),
-                "facts": facts,
-                "files": {name: path.stat().st_size for name, path in _files(temporary)},
-            }
-            write_json(temporary / "index.json", record)
-        write_text(folder / "current", _name(version) + "\n")
-        for old in _versions(folder):
-            if old < version - 1:
-                shutil.rmtree(folder / _name(old))
+        with versions.exclusive(folder):
+            plan = Plan(encoder_path, locale_of(tables), queries, precision, recall, about)
+            publishing.write_whole(folder, tables, vectors, plan)
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path | str) -> Index:
         """Open the current version: files are mapped, not read. Raises MissingError or InputError."""
-        folder = Path(folder)
-        if not (folder / "current").exists():
-            raise MissingError(f"{folder} holds no index: build one with `motherlode index`.")
-        version = folder / (folder / "current").read_text(encoding="utf-8").strip()
+        version = versions.current(Path(folder))
         try:
             facts = read_json(version / "index.json")
             sizes = dict(facts["files"])
@@ -136,52 +138,151 @@ class Index:
         return cls(version, facts)
 
     @overload
-    def search(self, query: str, k: int = 10, mode: Mode = "hybrid") -> list[Hit]: ...
+    def search(self, query: str, k: int = 10, mode: Mode = "hybrid", wanted: Filter | None = None) -> list[Hit]: ...
 
     @overload
-    def search(self, query: list[str], k: int = 10, mode: Mode = "hybrid") -> list[list[Hit]]: ...
+    def search(
+        self, query: list[str], k: int = 10, mode: Mode = "hybrid", wanted: Filter | None = None
+    ) -> list[list[Hit]]: ...
 
-    def search(self, query: str | list[str], k: int = 10, mode: Mode = "hybrid") -> list[Hit] | list[list[Hit]]:
+    def search(
+        self, query: str | list[str], k: int = 10, mode: Mode = "hybrid", wanted: Filter | None = None
+    ) -> list[Hit] | list[list[Hit]]:
         """The k best items for a query, or for each of several; a blank query finds nothing.
 
         mode: "hybrid" blends both legs by `blend.convex` with the alpha of the index; "dense" and
-        "lexical" ask one leg. Raises SettingError for an unknown mode or k < 1, InputError for a query
-        that is not text.
+        "lexical" ask one leg. wanted: only items that meet it. Raises SettingError for an unknown mode or
+        k < 1, InputError for a query that is not text.
         """
         if isinstance(query, str):
-            return self.search([query], k, mode)[0]
+            return self.search([query], k, mode, wanted)[0]
         for number, text in enumerate(query):
             if not isinstance(text, str):
                 raise InputError(f"Query {number} is {text!r}, not text.")
         asked = [number for number, text in enumerate(query) if text.strip()]
         hits: list[list[Hit]] = [[] for _ in query]
+        depth = max(k, DEPTH) if mode == "hybrid" and k > 0 else k
+        legs = self.legs([query[number] for number in asked], depth, mode, wanted)
         if not asked:
             return hits
-        found, legs = self._retrieve([query[number] for number in asked], k, mode)
+        mix = convex_one if len(asked) == 1 else blend.convex
+        found = legs[mode] if mode != "hybrid" else mix(legs["dense"], legs["lexical"], self.facts["alpha"], k)
         for position, number in enumerate(asked):
             hits[number] = self._hits(found, legs, position)
         return hits
 
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Unit query vectors [Q, d] by the encoder in the index, which is loaded at the first call."""
-        if self._encoder is None:
-            self._encoder = load(self.folder / "encoder")
-        return encode(self._encoder, texts)
+    def legs(
+        self,
+        texts: Sequence[str],
+        k: int,
+        mode: Mode = "hybrid",
+        wanted: Filter | None = None,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> dict[str, Candidates]:
+        """As `Retriever.legs`: the k best of each leg, under "dense" and "lexical".
 
-    def _retrieve(self, texts: list[str], k: int, mode: str) -> tuple[Candidates, dict[str, Candidates]]:
+        Raises SettingError for an unknown mode or k < 1.
+        """
         if mode not in ("hybrid", "dense", "lexical"):
             raise SettingError(f"There is no mode '{mode}': choose hybrid, dense or lexical.")
         if k < 1:
             raise SettingError(f"k is {k}, but at least one result must be asked for.")
-        depth = max(k, DEPTH) if mode == "hybrid" else k
-        legs = {}
-        if mode != "lexical":
-            legs["dense"] = self.dense.search(self.encode(texts), depth)
-        if mode != "dense":
-            legs["lexical"] = self.lexical.search(texts, depth)
-        if mode == "hybrid":
-            return blend.convex(legs["dense"], legs["lexical"], self.facts["alpha"], k), legs
-        return legs[mode], legs
+        found: dict[str, Candidates] = {}
+        if mode != "lexical" and len(texts):
+            vectors = self.encode(list(texts)) if vectors is None else vectors
+            found["dense"] = self.dense.search(vectors, k, among=self.select(wanted) if wanted else None)
+        if mode != "dense" and len(texts):
+            found["lexical"] = self.lexical.search(texts, k, wanted)
+        return found
+
+    def select(self, wanted: Filter) -> Selection:
+        """The rows that meet a filter; replaced and dropped rows may be among them."""
+        rows, start = [], 0
+        for facets in self._facets:
+            rows.append(facets.rows(wanted) + start)
+            start += len(facets)
+        return Selection(np.concatenate(rows), start)
+
+    def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """item_id, title, brand and taxonomy of each row."""
+        return [self.items[row] for row in rows]
+
+    def upsert(self, items: Sequence[Mapping[str, Any]], vectors: NDArray[np.float32]) -> None:
+        """Add or replace items at the next `publish`: records of the catalogue, unit vectors [n, d].
+
+        Raises InputError for what the catalogue or the index cannot hold; then nothing of it is kept.
+        """
+        self._changes.upsert(items, vectors)
+
+    def delete(self, item_ids: Sequence[str]) -> None:
+        """Drop items at the next `publish`; ids that are not there are no error. Raises InputError for no ids."""
+        self._changes.delete(item_ids)
+
+    def publish(self) -> Index:
+        """Write the changes as the next version and open it; this object goes on reading its own.
+
+        The dense leg then finds what an index built anew would find; the lexical leg too, but for idf and mean
+        length, which count dropped items until compaction. Compacts by itself where more than `CHANGED_SHARE`
+        of the items changed since they were built. Raises InputError where another version was published since
+        this one was opened, or where another process is writing.
+        """
+        if not self._changes:
+            return self
+        with versions.exclusive(self.folder.parent):
+            self._check_current()
+            publishing.write_changes(self.folder.parent, self.folder, self.facts, self.items, self._changes)
+        self._changes = Changes(self.facts["dense"]["dimensions"])
+        published = Index.open(self.folder.parent)
+        base = published.facts["dense"]["items"]
+        changed = len(published.items) - base + len(published._dead)
+        if changed > max(CHANGED_LEAST, CHANGED_SHARE * base):
+            return published.compact()
+        return published
+
+    def compact(self) -> Index:
+        """Publish what waits, then build the next version from the live rows alone, and open it."""
+        if self._changes:
+            return self.publish().compact()
+        kept = np.ones(len(self.items), dtype=bool)
+        kept[self._dead] = False
+        if kept.all() and len(kept) == self.facts["dense"]["items"]:
+            return self
+        if not kept.any():
+            raise InputError("Every item was dropped: an index cannot be empty, so keep one or remove the folder.")
+        place, rows, dense = self.folder.parent, np.flatnonzero(kept), self.facts["dense"]
+        sample = self.folder / publishing.QUERIES
+        with (
+            versions.exclusive(place),
+            tempfile.TemporaryDirectory(prefix=".vectors.", suffix=".tmp", dir=place) as scratch,
+        ):
+            self._check_current()
+            path = Path(scratch) / "vectors.npy"
+            shape = (len(rows), dense["dimensions"])
+            vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            for start in range(0, len(rows), BLOCK):
+                vectors[start : start + BLOCK] = self.dense.vectors(rows[start : start + BLOCK])
+            plan = Plan(
+                self.folder / "encoder",
+                self.lexical.facts["locale"],
+                np.load(sample, allow_pickle=False) if sample.exists() else None,
+                dense["asked"]["precision"],
+                dense["asked"]["recall"],
+                publishing.about(self.facts),
+            )
+            publishing.write_whole(place, publishing.Survivors(self.items, kept), vectors, plan)
+        return Index.open(place)
+
+    def encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Unit query vectors [Q, d] by the encoder in the index, which is loaded at the first call."""
+        if self._encode is None:
+            self._encode = query_encoder(self.folder / "encoder")
+        return self._encode(texts)
+
+    def _check_current(self) -> None:
+        if versions.current(self.folder.parent) != self.folder:
+            raise InputError(
+                f"{self.folder.parent} has a newer version than the one that was opened: open it and change that."
+            )
 
     def _hits(self, found: Candidates, legs: dict[str, Candidates], query: int) -> list[Hit]:
         own = {
@@ -202,20 +303,6 @@ class Index:
             )
             if row >= 0
         ]
-
-
-def _name(version: int) -> str:
-    return f"v{version:06d}"
-
-
-def _versions(folder: Path) -> list[int]:
-    return sorted(int(path.name[1:]) for path in folder.glob("v[0-9]*") if path.name[1:].isdigit())
-
-
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """Every file the index is made of, by its name within; lock files of the lexical engine come and go."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-    return [(path.relative_to(folder).as_posix(), path) for path in found]
 
 
 def _vectors(path: Path, items: int) -> NDArray[np.float32]:

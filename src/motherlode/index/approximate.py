@@ -1,0 +1,191 @@
+"""Finding candidates by short codes: inverted lists of compressed vectors, tuned to a measured recall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motherlode.errors import InputError
+from motherlode.index.selection import Selection
+from motherlode.progress import bar
+
+if TYPE_CHECKING:
+    import faiss
+
+# what a code is, in the factory language of faiss; {half}: half the dimensions
+CODES = {"pq": "PQ{half}x4fs", "int8": "SQ8", "binary": "RaBitQfs"}
+BLOCK = 16_384  # vectors in memory at once when filling
+POINTS_PER_LIST = 40  # training vectors for each inverted list; faiss asks for 39
+TRAINING = 65_536  # training vectors, at least: codes are learnt from them too
+MARGIN = 32  # candidates beyond those asked for
+WIDEST = 16  # candidates for each wanted item, at most; 1 at least
+DEPTHS = (10, 100)  # recall is measured among so many results
+SHARES = (0.3, 0.1, 0.03)  # of the rows that a filter may leave, for which the lists to visit are tuned apart
+FILTER_SAMPLE = 100  # queries for that
+
+Exact = Callable[[NDArray[np.float32], int, Selection | None], NDArray[np.int64]]
+
+
+class Codes:
+    """Candidates by inner products with compressed vectors, to be scored again exactly.
+
+    The nearest `visited` lists are scanned; widen * k + 32 candidates come out for k wanted. Under a selection the
+    nearest lists that hold selected rows are scanned until they hold as many of them as a share of the lists would
+    on average, the share having been tuned for selections of that size: so a filter that fits the query badly,
+    whose rows lie far off and together, is answered as well as one whose rows lie everywhere (ours).
+    """
+
+    def __init__(self, ann: faiss.IndexIVF, facts: dict[str, Any]) -> None:
+        self.ann = ann
+        self.visited: int = facts["visited"]
+        self.widen: int = facts["widen"]
+        self.filtered: list[dict[str, Any]] = facts["filtered"]
+
+    @classmethod
+    def build(
+        cls, vectors: NDArray[np.float32], precision: str, lists: int, rng: np.random.Generator
+    ) -> faiss.IndexIVF:
+        """Train on a sample of unit vectors [N, d] and fill; `lists` inverted lists. Raises InputError."""
+        import faiss
+
+        count, dimensions = vectors.shape
+        if precision == "pq" and dimensions % 2:
+            raise InputError(f"Codes of two dimensions each need an even number of them, not {dimensions}.")
+        factory = f"IVF{lists},{CODES[precision].format(half=dimensions // 2)}"
+        ann = cast(faiss.IndexIVF, faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT))
+        wanted = min(count, max(lists * POINTS_PER_LIST, TRAINING))
+        sample = np.sort(rng.choice(count, wanted, replace=False))
+        with bar("training and filling the dense index", count) as advance:
+            ann.train(vectors[sample])
+            for start in range(0, count, BLOCK):
+                block = np.ascontiguousarray(vectors[start : start + BLOCK])
+                ann.add(block)
+                advance(len(block))
+        return ann
+
+    def candidates(self, queries: NDArray[np.float32], k: int, among: Selection | None = None) -> NDArray[np.int64]:
+        """Rows [Q, M] that may hold the k best of each query, M > k, in the order of the codes; -1 pads."""
+        wide = min(self.widen * k + MARGIN, self.ann.ntotal)
+        if among is None:
+            self.ann.nprobe = self.visited
+            return np.asarray(self.ann.search(queries, wide)[1])
+        return self._selected(queries, wide, among, self._share(len(among) / among.size))
+
+    def _share(self, selected: float) -> float:
+        """The share of the lists to visit when a filter leaves this share of the rows."""
+        visited = self.visited
+        for entry in self.filtered:  # from the largest share down
+            if selected < 1:
+                visited = entry["visited"]
+            if entry["share"] <= selected:
+                break
+        return visited / self.ann.nlist
+
+    def _selected(self, queries: NDArray[np.float32], wide: int, among: Selection, share: float) -> NDArray[np.int64]:
+        import faiss
+
+        swig: Any = faiss  # what its Python layer takes by keyword, its type stubs do not know
+        selector = swig.IDSelectorBitmap(among.bits)
+        if self.ann.nlist == 1:
+            parameters = swig.SearchParametersIVF(sel=selector, nprobe=1)
+            return np.asarray(self.ann.search(queries, wide, params=parameters)[1])
+        counts = among.counts(self._lists, self.ann.nlist)
+        holding = np.flatnonzero(counts)
+        quantizer = swig.SearchParameters(sel=swig.IDSelectorArray(holding))
+        order = holding[np.argsort(-(queries @ self._centres[holding].T), axis=1)]
+        enough = np.cumsum(counts[order], axis=1) >= min(share, 1.0) * len(among)
+        found = np.empty((len(queries), wide), dtype=np.int64)
+        for number, line in enumerate(enough):
+            parameters = swig.SearchParametersIVF(
+                sel=selector, nprobe=int(np.argmax(line)) + 1, quantizer_params=quantizer
+            )
+            found[number] = self.ann.search(queries[number : number + 1], wide, params=parameters)[1]
+        return found
+
+    @cached_property
+    def _centres(self) -> NDArray[np.float32]:
+        return np.asarray(self.ann.quantizer.reconstruct_n(0, self.ann.nlist))
+
+    @cached_property
+    def _lists(self) -> NDArray[np.int32]:
+        """The list of every row, int32 [N]."""
+        import faiss
+
+        lists = np.empty(self.ann.ntotal, dtype=np.int32)
+        inverted: Any = self.ann.invlists
+        for number in range(self.ann.nlist):
+            size = inverted.list_size(number)
+            if size:
+                lists[faiss.rev_swig_ptr(inverted.get_ids(number), size)] = number
+        return lists
+
+
+def tune(
+    ann: faiss.IndexIVF, exact: Exact, queries: NDArray[np.float32], target: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    """The cheapest settings whose recall against exact search reaches `target`, and what it is.
+
+    Recall at 10 and at 100, on `queries`. More lists are visited until both reach the target or all are; then
+    candidates are left out while both stay there. For selections of `SHARES` of the rows, drawn at
+    random, the lists to visit are found likewise (recall at 10).
+    """
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    depths = [depth for depth in DEPTHS if depth <= ann.ntotal] or [ann.ntotal]
+    true = exact(queries, depths[-1], None)
+    codes = Codes(ann, {"visited": 1, "widen": WIDEST, "filtered": []})
+
+    def recall(found: NDArray[np.int64], depth: int, widen: int) -> float:
+        return _recall(true[:, :depth], found[:, : widen * depth + MARGIN])
+
+    def least() -> float:
+        found = codes.candidates(queries, depths[-1])
+        return min(recall(found, depth, WIDEST) for depth in depths)
+
+    while least() < target and codes.visited < ann.nlist:
+        codes.visited = min(2 * codes.visited, ann.nlist)
+    low, high = codes.visited // 2, codes.visited
+    while high - low > max(1, high // 16):  # the recall of one more list is not worth finding the last one
+        codes.visited = (low + high) // 2
+        low, high = (low, codes.visited) if least() >= target else (codes.visited, high)
+    codes.visited = high
+    found = codes.candidates(queries, depths[-1])
+    floor = min(target, *(recall(found, depth, WIDEST) for depth in depths))
+    while codes.widen > 1 and all(recall(found, depth, codes.widen // 2) >= floor for depth in depths):
+        codes.widen //= 2
+    filtered: list[dict[str, Any]] = []
+    for share in SHARES if ann.nlist > 1 else ():
+        filtered.append(_tune_filtered(codes, exact, queries[:FILTER_SAMPLE], share, target, rng))
+    return {
+        "lists": ann.nlist,
+        "visited": codes.visited,
+        "widen": codes.widen,
+        **{f"recall@{depth}": recall(found, depth, codes.widen) for depth in depths},
+        "target": target,
+        "sample": len(queries),
+        "filtered": filtered,
+    }
+
+
+def _tune_filtered(
+    codes: Codes, exact: Exact, queries: NDArray[np.float32], share: float, target: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    count = codes.ann.ntotal
+    among = Selection(np.sort(rng.choice(count, max(1, round(share * count)), replace=False)), count)
+    true = exact(queries, DEPTHS[0], among)
+    visited = codes.visited
+    while True:
+        found = codes._selected(queries, codes.widen * DEPTHS[0] + MARGIN, among, visited / codes.ann.nlist)
+        recall = _recall(true, found)
+        if recall >= target or visited >= codes.ann.nlist:
+            return {"share": share, "visited": visited, "recall@10": recall}
+        visited = min(2 * visited, codes.ann.nlist)
+
+
+def _recall(true: NDArray[np.int64], found: NDArray[np.int64]) -> float:
+    """Share of the true rows (pads aside) among those found, mean over the queries."""
+    shares = [np.isin(a[a >= 0], b).mean() for a, b in zip(true, found, strict=True) if (a >= 0).any()]
+    return float(np.mean(shares)) if shares else 1.0
