@@ -85,6 +85,23 @@ def test_gradients_pass_finite_differences():
     assert torch.autograd.gradcheck(loss, made)
 
 
+@pytest.mark.parametrize("learnt", [False, True])
+def test_what_lies_under_a_mask_reaches_no_gradient(learnt):
+    positive = torch.tensor([0.3, 0.1], requires_grad=True)
+    temperature = torch.tensor(0.2, requires_grad=learnt)
+    mask, virtual_mask = torch.tensor([[True, False], [True, True]]), torch.tensor([[False], [True]])
+    grads = []
+    for filling in (0.0, torch.nan, torch.inf):
+        scores = torch.tensor([[0.2, filling], [0.4, -0.1]], requires_grad=True)
+        virtual = torch.tensor([[filling], [0.3]], requires_grad=True)
+        loss = sampled_softmax(positive, scores, mask, temperature, virtual_scores=virtual, virtual_mask=virtual_mask)
+        wanted = [positive, scores, virtual, *([temperature] if learnt else [])]
+        grads.append([loss.detach(), *torch.autograd.grad(loss, wanted)])
+    for other in grads[1:]:
+        for one, two in zip(grads[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
 def test_extreme_scores_stay_finite_and_a_row_without_negatives_adds_nothing():
     positive = torch.tensor([-1.0, 1.0, 0.0], requires_grad=True)
     scores = torch.tensor([[1.0], [-1.0], [5.0]])

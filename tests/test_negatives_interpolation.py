@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta as beta_law
+from scipy.stats import kstest
 from torch.nn import functional
 
 from motherlode.errors import SettingError
-from motherlode.negatives import Interpolation, SemanticSampler, UniformSampler, interpolate, score
-from motherlode.negatives.interpolation import interpolated_scores, pairs
+from motherlode.negatives import Interpolation, RisingHardness, SemanticSampler, UniformSampler, interpolate, score
+from motherlode.negatives.interpolated import InterpolatedScores
+from motherlode.negatives.pairs import pairs
 from negatives_case import batch_of, catalogue
 
 
@@ -72,22 +75,30 @@ def test_renormalised_hard_interpolation_circles_round_the_positive():
     assert float(near @ positive) == pytest.approx(0.997, abs=0.001)
 
 
-def test_scores_from_the_parents_scores_are_those_of_the_point_in_value_and_gradient():
-    raw = [torch.randn(30, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(k)) for k in range(3)]
-    c = torch.rand(30, dtype=torch.float64, generator=torch.Generator().manual_seed(9)) * 3 - 1
-    for renormalise in (True, False):
-        grads = []
-        for way in ("point", "parents"):
-            user, a, b = (x.clone().requires_grad_() for x in raw)
-            if way == "point":
-                got = (user * interpolate(a, b, c, renormalise=renormalise)).sum(1)
-            else:
-                squares = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
-                got = interpolated_scores((user * a).sum(1), (user * b).sum(1), *squares, c, renormalise=renormalise)
-            got.sin().sum().backward()
-            grads.append([got.detach(), user.grad, a.grad, b.grad])
-        for one, two in zip(*grads, strict=True):
-            assert torch.allclose(one, two, atol=1e-9)
+@pytest.mark.parametrize(("unit_length", "last_fixed"), [(False, False), (False, True), (True, False)])
+def test_scores_from_the_parents_scores_are_those_of_the_point_in_value_and_gradient(unit_length, last_fixed):
+    g = torch.Generator().manual_seed(9)
+    raw = [torch.randn(shape, dtype=torch.float64, generator=g) for shape in [(30, 8), (30, 4, 8)]]
+    # pairs that share parents, a point of a vector with itself, coefficients on both sides of [0, 1]
+    one, two = torch.randint(4, (30, 6), generator=g), torch.randint(4, (30, 6), generator=g)
+    c = torch.rand((30, 6), dtype=torch.float64, generator=g) * 3 - 1
+    results = []
+    for way in ("point", "parents"):
+        user, leaf = (x.clone().requires_grad_() for x in raw)
+        vectors = functional.normalize(leaf, dim=2) if unit_length else leaf
+        held = torch.cat([vectors[:, :-1], vectors[:, -1:].detach()], dim=1) if last_fixed else vectors
+        if way == "point":
+            a, b = (held.gather(1, k[:, :, None].expand(-1, -1, 8)) for k in (one, two))
+            got = (user[:, None] * interpolate(a, b, c)).sum(2)
+        else:
+            scores = (held * user[:, None]).sum(2)
+            products = (vectors @ vectors.transpose(1, 2)).detach()
+            got = InterpolatedScores.apply(vectors, scores, products, one, two, c, unit_length, last_fixed)
+        got.sin().sum().backward()
+        results.append([got.detach(), user.grad, leaf.grad])
+    for mine, theirs in zip(*results, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-9)
+    assert not last_fixed or (results[0][2][:, -1] == 0).all()
 
 
 def scored_case(easy=6, hard=4, per_cluster=2, seed=0, held=0):
@@ -101,6 +112,10 @@ def scored_case(easy=6, hard=4, per_cluster=2, seed=0, held=0):
     items = torch.randn(len(negatives.items), 8, generator=g, dtype=torch.float64).requires_grad_()
     unit_users, unit_items = functional.normalize(users, dim=1), functional.normalize(items, dim=1)
     return users, items, negatives, score(negatives, unit_users, unit_items), shop
+
+
+def products(scored):
+    return scored.own.detach() @ scored.own.detach().transpose(1, 2)
 
 
 def sign_of_push(beta):
@@ -141,7 +156,7 @@ def test_the_batch_form_equals_making_the_points_one_by_one(detach):
             virtual = shape(g, scored)
             scores, mask = virtual.scores, virtual.mask
         else:  # the same draws in the same order, then vector by vector
-            first, second, paired, _ = pairs(g, scored, 5)
+            first, second, paired, _ = pairs(g, scored, 5, products(scored))
             usable = (scored.own_mask & scored.own_hard).to(torch.uint8)
             rank = (torch.rand((16, 3), generator=g) * usable.sum(1, keepdim=True)).long()
             parent = usable.argsort(dim=1, descending=True, stable=True).gather(1, rank)
@@ -191,7 +206,7 @@ def test_detaching_decides_whom_the_virtual_loss_moves():
 
 def test_pairs_share_a_cluster_and_are_two_items_or_are_counted():
     *_, scored, _ = scored_case(seed=4)
-    first, second, mask, crossed = pairs(torch.Generator().manual_seed(0), scored, 40)
+    first, second, mask, crossed = pairs(torch.Generator().manual_seed(0), scored, 40, products(scored))
     group = scored.own_group
     assert (first != second)[mask].all()
     apart = (group.gather(1, first) != group.gather(1, second)) & mask
@@ -202,12 +217,12 @@ def test_pairs_share_a_cluster_and_are_two_items_or_are_counted():
         cosines = scored.own[b] @ scored.own[b, first[b, v]]
         cosines[first[b, v]] = -2
         assert second[b, v] == cosines.argmax()
-    *_, across = scored, pairs(torch.Generator().manual_seed(0), scored, 40, same_cluster=False)
+    *_, across = scored, pairs(torch.Generator().manual_seed(0), scored, 40, products(scored), same_cluster=False)
     first, second, mask, crossed = across
     assert crossed == 0 and (group.gather(1, first) != group.gather(1, second)).all()
     # every pair of a cluster comes up equally often once its first is drawn
     *_, hard_alone, _ = scored_case(easy=0, hard=4, per_cluster=1, seed=1)
-    first, second, _, _ = pairs(torch.Generator().manual_seed(3), hard_alone, 3000)
+    first, second, _, _ = pairs(torch.Generator().manual_seed(3), hard_alone, 3000, products(hard_alone))
     counts = np.bincount((first * 4 + second).flatten().numpy(), minlength=16).reshape(4, 4)
     assert (np.diag(counts) == 0).all() and np.ptp(counts[~np.eye(4, dtype=bool)]) < 500
 
@@ -216,7 +231,7 @@ def test_masked_negatives_are_no_parents():
     *_, scored, _ = scored_case(seed=5)
     scored.own_mask[:] = False
     scored.own_mask[:, 1] = scored.own_mask[:, 7] = True
-    first, second, mask, _ = pairs(torch.Generator().manual_seed(0), scored, 9)
+    first, second, mask, _ = pairs(torch.Generator().manual_seed(0), scored, 9, products(scored))
     assert mask.all() and set(torch.cat([first, second]).flatten().tolist()) == {1, 7}
     scored.own_mask[:, 7] = False
     virtual = Interpolation()(torch.Generator().manual_seed(0), scored)
@@ -241,6 +256,34 @@ def test_every_reading_of_the_strength():
     *_, scored, _ = scored_case()
     assert alpha(g, scored).scores.shape == (16, 3)
     assert Interpolation(simple=0, hard=0)(g, scored).scores.shape == (16, 0)
+
+
+def test_beta_shapes_are_the_law_over_the_range():
+    g, like = torch.Generator().manual_seed(0), torch.zeros(1, dtype=torch.float64)
+    for a, b in [(0.5, 0.5), (1.0, 1.0), (2.0, 5.0)]:
+        inside = Interpolation(strength=0.0, shape=(a, b)).betas(g, 5000, 1, like).flatten().numpy()
+        assert kstest(inside, beta_law(a, b).cdf).pvalue > 1e-3
+        printed = Interpolation(shape=(a, b)).betas(g, 5000, 1, like).flatten().numpy()
+        assert kstest((printed + 0.5) / 2, beta_law(a, b).cdf).pvalue > 1e-3
+    with pytest.raises(SettingError, match="above 0"):
+        Interpolation(shape=(0.0, 1.0))
+    with pytest.raises(SettingError, match="range"):
+        Interpolation(reading="coefficient", shape=(1.0, 1.0))
+
+
+def test_hardness_rises_with_the_steps():
+    rising = RisingHardness(Interpolation(simple=0, hard=30), start=-0.2, end=0.8, steps=100)
+    assert [rising.at(step).cap for step in (0, 50, 100, 900)] == pytest.approx([-0.2, 0.3, 0.8, 0.8])
+    # raw, below a positive that scores higher: the larger beta, the harder the point
+    *_, scored, _ = scored_case(easy=0, hard=1, per_cluster=1)
+    above = (scored.positive > scored.own_scores[:, 0]).nonzero()[:, 0]
+    raw = RisingHardness(
+        Interpolation(simple=0, hard=30, renormalise=False, dead_zone=0, max_cosine=9), start=-0.2, end=0.8, steps=100
+    )
+    low, middle, high = (raw.at(s)(torch.Generator().manual_seed(1), scored).scores[above] for s in (0, 50, 100))
+    assert len(above) and (low <= middle).all() and (middle <= high).all() and (low < high).any()
+    with pytest.raises(SettingError, match="at least 1 step"):
+        RisingHardness(Interpolation(), steps=0)
 
 
 def test_what_cannot_be_is_refused():

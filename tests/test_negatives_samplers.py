@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import comb
 from scipy.stats import entropy
 from torch.nn import functional
 
@@ -16,6 +17,7 @@ import motherlode.negatives as room
 from motherlode.errors import InputError, SettingError
 from motherlode.negatives import (
     AdaptiveHardnessSampler,
+    AmbiguousSampler,
     Batch,
     ClusterSampler,
     CombinedSampler,
@@ -58,6 +60,7 @@ def samplers():
         "cross-batch": CrossBatchSampler(SHOP.frequencies, 30, warm_up=1),
         "dynamic": DynamicSampler(SHOP.n, candidates=12, top=4, n=2),
         "adaptive": AdaptiveHardnessSampler(SHOP.n, candidates=12, n=2),
+        "ambiguous": AmbiguousSampler(SHOP.n, candidates=12, n=2),
         "fair": FairGroupsSampler(SHOP.primary, 3, hard_share=0.5),
         "cluster": ClusterSampler(SHOP.primary, SHOP.centres, 2),
         "flat cluster": flat_cluster_sampler(SHOP.primary, SHOP.centres, easy=2),
@@ -276,6 +279,31 @@ def test_score_based_samplers_pick_by_their_rule():
         assert abs(scores[b, pool.rows[b, 0]] - goal) == pytest.approx(away.min(), abs=1e-5)
     with pytest.raises(InputError, match="user_vectors"):
         drawn(np.random.default_rng(0), Batch(np.array([1])))
+
+
+def test_ambiguous_negatives_follow_their_law():
+    # two items beside the positive: of C candidates k are the first one, which then has k w_1 of k w_1 + (C - k) w_2
+    vectors = np.array([[0.5], [0.7], [0.3]], dtype=np.float32)
+    batch = Batch(np.zeros(6000, np.int64), None, np.ones((6000, 1), np.float32), vectors.__getitem__)
+    sampler = AmbiguousSampler(3, candidates=4, sharpness=9.0, shift=-0.1)
+    w = np.exp(-9.0 * (vectors[1:, 0] - 0.5 + 0.1) ** 2)
+    k = np.arange(5)
+    first = (comb(4, k) / 16 * k * w[0] / (k * w[0] + (4 - k) * w[1])).sum()
+    rows = sampler(np.random.default_rng(0), batch).pools[0].rows
+    assert agrees(np.bincount(rows[:, 0], minlength=3), np.array([0, first, 1 - first])) and abs(first - 0.5) > 0.02
+    blind = AmbiguousSampler(3, candidates=4, sharpness=0.0)(np.random.default_rng(0), batch).pools[0].rows
+    assert agrees(np.bincount(blind[:, 0], minlength=3), np.array([0, 1, 1]))
+    # at a great sharpness the nearest to s+ + shift among those offered
+    sharp = AmbiguousSampler(SHOP.n, candidates=30, n=2, sharpness=1e9)
+    table = np.random.default_rng(4).normal(size=(SHOP.n, 1)).astype(np.float32)
+    one = Batch(np.zeros(50, np.int64), None, np.ones((50, 1), np.float32), table.__getitem__)
+    picked = sharp(np.random.default_rng(2), one).pools[0].rows
+    offered = np.random.default_rng(2).integers(SHOP.n, size=1500).reshape(50, 30)  # before redraws
+    for b in np.flatnonzero((offered != 0).all(axis=1)):
+        away = np.sort(np.abs(table[offered[b], 0] - table[0, 0]))
+        assert np.abs(table[picked[b], 0] - table[0, 0]).max() <= away[1] + 1e-6
+    with pytest.raises(SettingError, match="sharpness"):
+        AmbiguousSampler(3, sharpness=-1.0)
 
 
 def test_fair_groups_draw_a_badly_served_group_less():

@@ -67,6 +67,7 @@ def test_draws_follow_the_law_and_log_q_is_its_logarithm(easy_by, hard_by, tau):
         hard_by=hard_by,
         cluster_temperature=tau,
         frequencies=shop.frequencies,
+        eta=1.0,
     )
     pool = sampler(np.random.default_rng(1), batch).pools[0]
     assert pool.rows.shape == pool.tier.shape == (copies, 7) and pool.mask.all()
@@ -101,6 +102,7 @@ def test_never_the_own_primary_leaf_positive_or_history(shape, by_popularity, fe
         hard_by=law,
         easy_by="popularity" if few else "semantic",
         frequencies=shop.frequencies,
+        eta=1.0,
     )
     drawn = sampler(np.random.default_rng(seed), batch)
     pool = drawn.pools[0]
@@ -131,7 +133,7 @@ def test_never_the_own_primary_leaf_positive_or_history(shape, by_popularity, fe
 def test_a_primary_with_one_leaf_falls_back_to_the_nearest_and_is_counted():
     primary, secondary = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 0, 1])
     centres = np.array([[0.0, 0], [5, 0], [1, 0], [0.1, 0]])  # the nearest of all is empty, then comes 2
-    sampler = SemanticSampler(primary, secondary, centres, easy=2, hard=4)
+    sampler = SemanticSampler(primary, secondary, centres, easy=2, hard=4, eta=1.0)
     batch = Batch(np.array([0, 1, 2]), Histories([0, 0, 2, 2], [4, 5]))
     drawn = sampler(np.random.default_rng(0), batch)
     pool = drawn.pools[0]

@@ -11,6 +11,7 @@ from motherlode.losses.multilevel_circle import LEVELS, Level, multilevel_circle
 from motherlode.losses.ordinal import ordinal_cross_entropy
 from motherlode.losses.prototype import prototype_margin
 from motherlode.losses.roar import roar
+from motherlode.losses.sampled_softmax import sampled_softmax
 from motherlode.losses.weighted_triplet import TRIPLET_PAIRS, TripletPair, weighted_triplet
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ordinal_cross_entropy",
     "prototype_margin",
     "roar",
+    "sampled_softmax",
     "standard_levels",
     "weighted_triplet",
 ]

@@ -64,11 +64,13 @@ def sampled_softmax(
     positive = _wide(positive_scores) / temperature
     if positive_log_q is not None:
         positive = positive - positive_log_q
-    logits = _wide(scores).masked_fill(~mask, 0.0) / temperature
+    # what every column gets is added up while it is small: each pass over [B, S] counts
+    offset = log_weight
     if log_q is not None and not (isinstance(eta, float | int) and eta == 0):
-        logits = logits - eta * log_q
-    if log_weight is not None:
-        logits = logits + log_weight
+        offset = -eta * log_q if offset is None else offset - eta * log_q
+    logits = _tempered(scores, ~mask, temperature)
+    if offset is not None:
+        logits = logits + offset
     parts = [positive, logits.masked_fill(~mask, MASKED).logsumexp(dim=1)]
     if virtual_scores is not None and not (isinstance(omega, float | int) and omega == 0):
         parts.append(_virtual(virtual_scores, virtual_mask, virtual_log_q, temperature, omega, len(positive)))
@@ -92,11 +94,17 @@ def _virtual(
         raise ValueError(
             f"virtual_scores and virtual_mask must be [{rows}, V]; got {tuple(scores.shape)} and {tuple(mask.shape)}."
         )
-    logits = _wide(scores).masked_fill(~mask, 0.0) / temperature
+    logits = _tempered(scores, ~mask, temperature)
     if log_q is not None:
         logits = logits - log_q
     weight = torch.as_tensor(omega, dtype=logits.dtype, device=logits.device).log()
     return logits.masked_fill(~mask, MASKED).logsumexp(dim=1) + weight.clamp(min=MASKED)
+
+
+def _tempered(scores: Tensor, out: Tensor, temperature: Tensor | float) -> Tensor:
+    """Scores over the temperature. What is masked out is made 0 first only where it could reach a gradient."""
+    learnt = isinstance(temperature, Tensor) and temperature.requires_grad
+    return (_wide(scores).masked_fill(out, 0.0) if learnt else _wide(scores)) / temperature
 
 
 def _wide(scores: Tensor) -> Tensor:

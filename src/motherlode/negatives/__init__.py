@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from motherlode.negatives.adaptive_hardness import AdaptiveHardnessSampler
+    from motherlode.negatives.ambiguous import AmbiguousSampler
     from motherlode.negatives.batch import Batch, Histories
     from motherlode.negatives.bidirectional_margin import bidirectional_margin_loss
     from motherlode.negatives.bmns import bmns_negatives
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from motherlode.negatives.full_softmax import FullSoftmaxSampler
     from motherlode.negatives.in_batch import InBatchSampler
     from motherlode.negatives.in_batch_logq import InBatchLogQSampler
-    from motherlode.negatives.interpolation import Interpolation, interpolate
+    from motherlode.negatives.interpolated import interpolate
+    from motherlode.negatives.interpolation import Interpolation
     from motherlode.negatives.leaf_mask import LeafMaskedSampler, outside_leaf
     from motherlode.negatives.mixed import MixedSampler
     from motherlode.negatives.mixgcf import mixgcf_negatives
     from motherlode.negatives.mochi import mochi_negatives
     from motherlode.negatives.popularity import PopularitySampler
+    from motherlode.negatives.rising_hardness import RisingHardness
     from motherlode.negatives.sampler import Negatives, Pool, Sampler
     from motherlode.negatives.scored import Scored, score
     from motherlode.negatives.semantic import SemanticSampler
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptiveHardnessSampler",
+    "AmbiguousSampler",
     "Batch",
     "ClusterSampler",
     "CombinedSampler",
@@ -51,6 +55,7 @@ __all__ = [
     "Negatives",
     "Pool",
     "PopularitySampler",
+    "RisingHardness",
     "Sampler",
     "Scored",
     "SemanticSampler",
@@ -70,6 +75,7 @@ __all__ = [
 
 _HOME = {
     "AdaptiveHardnessSampler": "adaptive_hardness",
+    "AmbiguousSampler": "ambiguous",
     "Batch": "batch",
     "ClusterSampler": "cluster",
     "CombinedSampler": "combined",
@@ -86,6 +92,7 @@ _HOME = {
     "Negatives": "sampler",
     "Pool": "sampler",
     "PopularitySampler": "popularity",
+    "RisingHardness": "rising_hardness",
     "Sampler": "sampler",
     "Scored": "scored",
     "SemanticSampler": "semantic",
@@ -96,7 +103,7 @@ _HOME = {
     "bidirectional_margin_loss": "bidirectional_margin",
     "bmns_negatives": "bmns",
     "flat_cluster_sampler": "flat_cluster",
-    "interpolate": "interpolation",
+    "interpolate": "interpolated",
     "mixgcf_negatives": "mixgcf",
     "mochi_negatives": "mochi",
     "outside_leaf": "leaf_mask",

@@ -126,9 +126,11 @@ class Batch:
                 np.concatenate([known, self.histories.items]),
             )
         if len(distinct):
-            at = np.minimum(np.searchsorted(distinct, known), len(distinct) - 1)
-            hit = distinct[at] == known
-            mask[owners[hit], at[hit]] = False
+            # most of what is known lies outside the pool: a flag an item says so faster than a search
+            there = np.zeros(max(int(distinct[-1]), int(known.max(initial=0))) + 1, dtype=np.bool_)
+            there[distinct] = True
+            hit = np.flatnonzero(there[known])
+            mask[owners[hit], np.searchsorted(distinct, known[hit])] = False
         return mask if len(distinct) == len(items) and (place[1:] > place[:-1]).all() else mask[:, place]
 
     def scores(self, items: Rows) -> NDArray[np.float32]:

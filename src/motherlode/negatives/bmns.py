@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from motherlode.errors import SettingError
+from motherlode.negatives.beta import beta_draws
 from motherlode.negatives.virtual import Virtual
 
 
@@ -38,21 +39,9 @@ def bmns_negatives(
     """
     if n < 1 or mixing_temperature <= 0 or beta <= 0:
         raise SettingError("BMNS needs n >= 1 and a mixing temperature and beta above 0.")
-    raw = _beta(generator, beta, (n, scores.shape[1]), scores)
+    raw = beta_draws(generator, beta, beta, (n, scores.shape[1]), scores)
     weight = ((raw - log_q) / mixing_temperature).softmax(dim=1)
     usable = mask.to(scores.dtype)
     share = usable @ weight.T
     made = (scores.masked_fill(~mask, 0.0) @ weight.T) / share.clamp(min=1e-12)
     return Virtual(made, share > 1e-12)
-
-
-def _beta(generator: torch.Generator, beta: float, shape: tuple[int, int], like: Tensor) -> Tensor:
-    """Beta(b, b) draws: for b = 1/2 the arcsine law sin^2(pi U / 2), for b = 1 uniform, else by two gamma draws."""
-    uniform = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
-    if beta == 0.5:
-        return (uniform * (torch.pi / 2)).sin() ** 2
-    if beta == 1.0:
-        return uniform
-    one = torch._standard_gamma(torch.full(shape, beta, dtype=like.dtype, device=like.device), generator=generator)
-    two = torch._standard_gamma(torch.full(shape, beta, dtype=like.dtype, device=like.device), generator=generator)
-    return one / (one + two)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from motherlode.errors import SettingError
-from motherlode.negatives.interpolation import interpolate
+from motherlode.negatives.interpolated import interpolate
 from motherlode.negatives.scored import dots
 from motherlode.negatives.virtual import Virtual
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,31 +22,49 @@ class Scored:
 
     Attributes:
         users: [B, d].
-        positives: [B, d], vectors of the positives.
-        positive: [B], their scores.
+        vectors: [B, n + 1, d], of the negatives drawn for each example (n = 0 where all pools are shared), the
+            positive's last.
+        vector_scores: [B, n + 1], theirs.
         scores, mask: [B, T].
         log_q, eta, log_weight: broadcastable to [B, T].
         positive_log_q: [B] or None.
-        own: [B, n, d], vectors of the negatives drawn for each example (n = 0 where all pools are shared).
-        own_scores, own_mask: [B, n].
+        own_mask: [B, n], which of the drawn negatives are usable.
         own_group: [B, n], their clusters; 0 where the sampler names none.
         own_hard: bool [B, n], whether they were drawn as hard ones.
     """
 
     users: Tensor
-    positives: Tensor
-    positive: Tensor
+    vectors: Tensor
+    vector_scores: Tensor
     scores: Tensor
     mask: Tensor
     log_q: Tensor
     eta: Tensor
     log_weight: Tensor
     positive_log_q: Tensor | None
-    own: Tensor
-    own_scores: Tensor
     own_mask: Tensor
     own_group: Tensor
     own_hard: Tensor
+
+    @property
+    def positives(self) -> Tensor:
+        """Vectors of the positives: [B, d]."""
+        return self.vectors[:, -1]
+
+    @property
+    def positive(self) -> Tensor:
+        """Scores of the positives: [B]."""
+        return self.vector_scores[:, -1]
+
+    @property
+    def own(self) -> Tensor:
+        """Vectors of the negatives drawn for each example: [B, n, d]."""
+        return self.vectors[:, :-1]
+
+    @property
+    def own_scores(self) -> Tensor:
+        """Their scores: [B, n]."""
+        return self.vector_scores[:, :-1]
 
     def loss(
         self,
@@ -89,29 +108,31 @@ def score(negatives: Negatives, users: Tensor, items: Tensor) -> Scored:
             f"got {len(users)} and {len(items)}."
         )
     device = users.device
-    positives = items.index_select(0, torch.from_numpy(negatives.positive).to(device))
-    columns, own = [], []
+    drawn = [index for pool, index in zip(negatives.pools, negatives.index, strict=True) if pool.rows.ndim == 2]
+    # one gather of all that an example meets alone, its positive last, and one scatter on the way back
+    places = torch.from_numpy(np.concatenate([*drawn, negatives.positive[:, None]], axis=1)).to(device)
+    vectors = items.index_select(0, places.flatten()).view(*places.shape, items.shape[1])
+    vector_scores = dots(vectors, users)
+    columns, begin = [], 0
     for pool, index in zip(negatives.pools, negatives.index, strict=True):
-        places = torch.from_numpy(index).to(device)
         if pool.rows.ndim == 1:
             source = items if pool.vectors is None else torch.from_numpy(pool.vectors).to(users)
-            scores = users @ source.index_select(0, places).T
+            scores = users @ source.index_select(0, torch.from_numpy(index).to(device)).T
         else:
-            vectors = items.index_select(0, places.reshape(-1)).view(*places.shape, items.shape[1])
-            scores = dots(vectors, users)
-            own.append((vectors, scores, pool))
+            scores = vector_scores[:, begin : begin + index.shape[1]]
+            begin += index.shape[1]
         columns.append((scores, pool))
     return Scored(
         users,
-        positives,
-        (users * positives).sum(dim=1),
+        vectors,
+        vector_scores,
         _side_by_side([scores for scores, _ in columns]),
         _side_by_side([torch.from_numpy(pool.mask) for _, pool in columns]).to(device),
         _columns([pool.log_q if pool.eta else None for _, pool in columns], columns, users),
         torch.cat([users.new_full((pool.mask.shape[1],), pool.eta) for _, pool in columns]),
         _columns([pool.log_weight for _, pool in columns], columns, users),
         None if negatives.positive_log_q is None else torch.from_numpy(negatives.positive_log_q).to(users),
-        *_own(own, users),
+        *_own([pool for pool in negatives.pools if pool.rows.ndim == 2], users),
     )
 
 
@@ -143,20 +164,18 @@ def dots(vectors: Tensor, users: Tensor) -> Tensor:
     return torch.bmm(vectors, users[:, :, None]).squeeze(2)
 
 
-def _own(own: list[tuple[Tensor, Tensor, Pool]], users: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    if not own:
-        empty = users.new_zeros((len(users), 0))
-        flags = empty.bool()
-        return users.new_zeros((len(users), 0, users.shape[1])), empty, flags, flags.long(), flags
+def _own(drawn: list[Pool], users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mask, clusters and hardness of the negatives drawn for each example: each [B, n]."""
+    if not drawn:
+        flags = users.new_zeros((len(users), 0)).bool()
+        return flags, flags.long(), flags
     groups, hard = [], []
-    for _, scores, pool in own:
-        blank = torch.zeros(scores.shape, dtype=torch.long)
-        groups.append(blank if pool.group is None else torch.from_numpy(pool.group).long().expand(scores.shape))
+    for pool in drawn:
+        blank = torch.zeros(pool.mask.shape, dtype=torch.long)
+        groups.append(blank if pool.group is None else torch.from_numpy(pool.group).long().expand(blank.shape))
         hard.append(blank.bool() if pool.tier is None else torch.from_numpy(pool.tier) > 0)
     return (
-        torch.cat([vectors for vectors, _, _ in own], dim=1),
-        torch.cat([scores for _, scores, _ in own], dim=1),
-        torch.cat([torch.from_numpy(pool.mask) for _, _, pool in own], dim=1).to(users.device),
-        torch.cat(groups, dim=1).to(users.device),
-        torch.cat(hard, dim=1).to(users.device),
+        _side_by_side([torch.from_numpy(pool.mask) for pool in drawn]).to(users.device),
+        _side_by_side(groups).to(users.device),
+        _side_by_side(hard).to(users.device),
     )

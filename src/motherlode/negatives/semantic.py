@@ -20,10 +20,11 @@ class SemanticSampler(Sampler):
 
         q_easy(j) = P(c_j | p) P(j | c_j),    q_hard(j) = 1 / (|C_p| - |leaf|)     (uniform hard draws)
 
-    both made to sum to 1 over what the example's history leaves. log q holds log(easy q_easy + hard q_hard). The
-    positive, its leaf and the history are excluded exactly. Where the primary has nothing left, hard draws come
-    from the nearest other primary, are labelled so and counted in facts["hard_fallback"]; where that has nothing
-    left either they are masked and counted in facts["dropped"]. Drawing takes constant time: alias tables over
+    both made to sum to 1 over what the example's history leaves. log q, worked out where eta is not 0, holds
+    log(easy q_easy + hard q_hard). The positive, its leaf and the history are excluded exactly. Where the primary has
+    nothing left, hard draws come from the nearest other primary, are labelled so and counted in
+    facts["hard_fallback"]; where that has nothing left either they are masked and counted in facts["dropped"].
+    Drawing takes constant time: alias tables over
     clusters, a rank in a run of places inside (by popularity, a search in a running sum).
 
     Args:
@@ -83,7 +84,7 @@ class SemanticSampler(Sampler):
         mask = np.concatenate([easy_mask, hard_mask], axis=1)
         tier = np.zeros(rows.shape, dtype=np.int8)
         tier[:, self.easy :] = 1 + hard_tier.fallback[:, None]
-        log_q = log_or_lowest(self.expected(batch, hard_tier, rows))
+        log_q = log_or_lowest(self.expected(batch, hard_tier, rows)) if self.eta else None
         facts = {"effective_clusters": self._effective, "dropped": float((~mask).sum())}
         if self.hard:
             facts["hard_fallback"] = float(hard_tier.fallback.sum())

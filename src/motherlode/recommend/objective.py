@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from motherlode.negatives.batch import Batch, Histories
+from motherlode.negatives.rising_hardness import RisingHardness
 from motherlode.negatives.sampler import Sampler
 from motherlode.negatives.scored import Scored, score
 from motherlode.negatives.virtual import Virtual
 from motherlode.recommend.examples import Examples
 from motherlode.recommend.towers import UserItemTwoTower
 
-VirtualMaker = Callable[[torch.Generator, Scored], Virtual]
+VirtualMaker = Callable[[torch.Generator, Scored], Virtual] | RisingHardness
 
 
 class RetrievalObjective(nn.Module):
@@ -32,7 +33,8 @@ class RetrievalObjective(nn.Module):
         owned: training items of every user.
         item_rate: step number -> learning rate of the item table.
         temperature: divides the cosines.
-        virtual: makes virtual negatives out of the scored batch, weighted by `omega`; None for none.
+        virtual: makes virtual negatives out of the scored batch, weighted by `omega`; None for none. A
+            `RisingHardness` is asked for the maker of each step.
     """
 
     def __init__(
@@ -74,7 +76,8 @@ class RetrievalObjective(nn.Module):
         facts = dict(negatives.facts)
         made = None
         if self.virtual is not None:
-            made = self.virtual(torch.Generator(device).manual_seed(int(rng.integers(2**62))), scored)
+            maker = self.virtual.at(examples.number) if isinstance(self.virtual, RisingHardness) else self.virtual
+            made = maker(torch.Generator(device).manual_seed(int(rng.integers(2**62))), scored)
             facts |= made.facts
         losses = scored.loss(self.temperature, made, omega=self.omega, reduction="none")
         if self.training:

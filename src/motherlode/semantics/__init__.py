@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from motherlode.semantics.codes import Codes
     from motherlode.semantics.controls import label_codes, random_codes_like
     from motherlode.semantics.inspect_codes import describe_codes
+    from motherlode.semantics.lightgcn import LightGCNSettings, lightgcn_view
     from motherlode.semantics.semantic_ids import read_semantic_ids, semantic_id_table, write_semantic_ids
     from motherlode.semantics.views import Views
     from motherlode.semantics.vq_backend import CascadedQuantiser, VQSettings
@@ -24,6 +25,7 @@ __all__ = [
     "CascadedCodebooks",
     "CascadedQuantiser",
     "Codes",
+    "LightGCNSettings",
     "VQSettings",
     "Views",
     "behaviour_view",
@@ -31,6 +33,7 @@ __all__ = [
     "describe_codes",
     "fit_alignment",
     "label_codes",
+    "lightgcn_view",
     "measure_alignment",
     "random_codes_like",
     "read_semantic_ids",
@@ -43,6 +46,7 @@ _HOME = {
     "CascadedCodebooks": "codebooks",
     "CascadedQuantiser": "vq_backend",
     "Codes": "codes",
+    "LightGCNSettings": "lightgcn",
     "VQSettings": "vq_backend",
     "Views": "views",
     "behaviour_view": "behaviour",
@@ -50,6 +54,7 @@ _HOME = {
     "fit_alignment": "alignment_fit",
     "describe_codes": "inspect_codes",
     "label_codes": "controls",
+    "lightgcn_view": "lightgcn",
     "measure_alignment": "alignment_report",
     "random_codes_like": "controls",
     "read_semantic_ids": "semantic_ids",
