@@ -31,10 +31,10 @@ def esci(data_root: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
 class Numbered:
     """Writes "thing N" for the N-th item of its call, or what the list says."""
 
-    def __init__(self, texts: Sequence[str | None] = ()) -> None:
+    def __init__(self, texts: Sequence[str | tuple[str, ...] | None] = ()) -> None:
         self.texts = texts
 
-    def queries(self, items: pl.DataFrame, ceiling: float) -> Sequence[str | None]:  # noqa: ARG002
+    def queries(self, items: pl.DataFrame, ceiling: float) -> Sequence[str | tuple[str, ...] | None]:  # noqa: ARG002
         return self.texts or [f"thing {row}" for row in range(len(items))]
 
 
@@ -145,6 +145,40 @@ def test_known_queries_close_ones_and_refusals_are_counted_and_left_out() -> Non
     assert found.pairs["kind"].to_list() == ["own", "own"]
 
 
+KINDS = ("thing", "blue thing", "small blue thing")
+
+
+class Threefold:
+    """Writes three queries for every item."""
+
+    def queries(self, items: pl.DataFrame, ceiling: float) -> Sequence[tuple[str, ...]]:  # noqa: ARG002
+        return [tuple(f"{kind} {item}" for kind in KINDS) for item in items["item_id"].to_list()]
+
+
+def test_several_queries_an_item_are_all_its_own_and_keep_to_the_share() -> None:
+    catalogue, queries, judged = shop(500, 1_200)
+    found = synthesise(catalogue, queries, judged, Threefold(), each=3)
+    assert found.items == 1_200 * 5 // 95 // 9 == 7
+    assert (found.written, found.refused, len(found.queries)) == (21, 0, 21)
+    assert len(found.pairs) <= 0.05 * (len(found.pairs) + 1_200)
+    texts = whole(found)
+    for item, rows in texts.group_by("item_id"):
+        own = rows.filter(kind="own")["text"]
+        assert set(own) == {f"{kind} {item[0]}" for kind in KINDS}
+        assert not rows.filter(pl.col("kind") == "foreign")["text"].str.ends_with(f" {item[0]}").any()
+        assert 0 < len(rows) - 3 <= 6
+
+
+def test_what_one_item_has_twice_counts_once_and_each_is_a_limit() -> None:
+    catalogue, queries, judged = shop(4, 10_000)
+    answers = [("New thing", "new  THING", " "), ("known query", "other"), ()]
+    found = synthesise(catalogue, queries, judged, Numbered(answers), each=2)
+    assert (found.items, found.written, found.known, found.refused) == (3, 3, 1, 1)
+    assert found.queries["text"].to_list() == ["New thing", "other"]
+    with pytest.raises(InputError, match="2 queries for one item, more than each=1"):
+        synthesise(catalogue, queries, judged, Numbered(answers))
+
+
 def test_items_without_positives_and_the_pool_they_enrich() -> None:
     catalogue, _, _ = shop(4, 0)
     judged = pl.DataFrame({"query_id": ["a", "a", "b"], "item_id": ["i0", "i1", "i2"], "grade": [0, 1, 2]})
@@ -155,7 +189,7 @@ def test_items_without_positives_and_the_pool_they_enrich() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     catalogue, queries, judged = shop(5, 1_000)
-    for settings in ({"share": 1.0}, {"ceiling": 1.1}, {"foreign": -1}):
+    for settings in ({"share": 1.0}, {"ceiling": 1.1}, {"foreign": -1}, {"each": 0}):
         with pytest.raises(SettingError):
             synthesise(catalogue, queries, judged, Numbered(), **settings)
     with pytest.raises(InputError, match="1 queries for 4 items"):

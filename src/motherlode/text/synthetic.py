@@ -22,10 +22,10 @@ ID = "synthetic-"  # what the id of a synthetic query begins with
 
 
 class Generator(Protocol):
-    """Anything that writes one query an item: templates, a language model."""
+    """Anything that writes queries for items: templates, a language model."""
 
-    def queries(self, items: pl.DataFrame, ceiling: float) -> Sequence[str | None]:
-        """A query for each row of a catalogue table, None where it has none to offer.
+    def queries(self, items: pl.DataFrame, ceiling: float) -> Sequence[str | tuple[str, ...] | None]:
+        """A query, or several, for each row of a catalogue table, None where it has none to offer.
 
         No query may share more than `ceiling` of its tokens with the item's title; one that does is dropped.
         """
@@ -39,21 +39,23 @@ class Synthetic:
         queries: query_id, text, made_from (the item_id): one row a distinct text.
         pairs: query_id, item_id, kind: "own" for the item a query was made from, "foreign" for others. There are no
             grades: they come from a grader, through the ledger.
-        items: how many the generator was asked about; refused: for how many it had nothing; overlapping: how many of
-            its queries shared too many words with the title; known: how many were queries that the shop has already.
+        items: how many the generator was asked about; refused: for how many it had nothing; written: queries it wrote,
+            of which overlapping: shared too many words with the title; known: were queries of the shop already.
     """
 
     queries: pl.DataFrame
     pairs: pl.DataFrame
     items: int
     refused: int
+    written: int
     overlapping: int
     known: int
 
     def __str__(self) -> str:
         return (
             f"{len(self.queries):,} queries and {len(self.pairs):,} pairs to grade from {self.items:,} items "
-            f"({self.refused:,} without a query, {self.overlapping:,} too close to the title, {self.known:,} known)"
+            f"({self.refused:,} without a query; of {self.written:,} written {self.overlapping:,} too close to the "
+            f"title, {self.known:,} known)"
         )
 
 
@@ -65,11 +67,14 @@ def synthesise(
     *,
     selective: bool = True,
     share: float = SHARE,
+    each: int = 1,
     foreign: int = FOREIGN,
     ceiling: float = CEILING,
     seed: int = 0,
 ) -> Synthetic:
     """Write queries for some items and pair each item with its own and with those of other items.
+
+    A generator may write up to `each` queries an item; with each of them come `foreign` queries of other items.
 
     `selective` takes only items without a positive pair (`without_positives`), else any. Items are taken in the order
     of a hash of (seed, item id), as many as keep the synthetic pairs at most `share` of all:
@@ -77,40 +82,44 @@ def synthesise(
     pairs may be test pairs. Items that got the same text share one query.
 
     `judgements` are the training pairs (query_id, item_id, grade), `queries` the whole table. Raises SettingError for
-    shares outside [0, 1) and ceilings outside [0, 1], InputError where the generator does not answer item by item.
+    shares outside [0, 1), ceilings outside [0, 1] and each < 1, InputError where the generator does not answer item by
+    item, or writes more queries for one than `each`.
 
     Source: Mine and Refine (arXiv 2602.17654) §4.2, §5.4: own and foreign pairing, everything labelled, never
-    auto-positive, selective rather than blanket; ratio, templates and ceiling are ours.
+    auto-positive, selective rather than blanket; ratio, queries an item, ceiling are ours.
     """
-    if not 0 <= share < 1 or not 0 <= ceiling <= 1 or foreign < 0:
+    if not 0 <= share < 1 or not 0 <= ceiling <= 1 or foreign < 0 or each < 1:
         raise SettingError(
-            "Synthetic queries need 0 <= share < 1, 0 <= ceiling <= 1 and foreign >= 0, "
-            f"not {share}, {ceiling}, {foreign}."
+            "Synthetic queries need 0 <= share < 1, 0 <= ceiling <= 1, foreign >= 0 and each >= 1, "
+            f"not {share}, {ceiling}, {foreign}, {each}."
         )
     pool = without_positives(catalogue, judgements) if selective else catalogue
-    most = int(share / (1 - share) * len(judgements)) // (1 + foreign)
+    most = int(share / (1 - share) * len(judgements)) // (each * (1 + foreign))
     order = np.argsort(hash_ids(pool["item_id"], seed, "synthetic"), kind="stable")
     items = pool[order[:most]]
-    texts = list(generator.queries(items, ceiling)) if len(items) else []
-    if len(texts) != len(items):
+    answers = list(generator.queries(items, ceiling)) if len(items) else []
+    if len(answers) != len(items):
         raise InputError(
-            f"The generator wrote {len(texts)} queries for {len(items)} items: it must write one for each."
+            f"The generator wrote {len(answers)} queries for {len(items)} items: it must write one for each."
         )
-    read = [None if text is None else " ".join(text.split()) or None for text in texts]
-    close = [
-        text is not None and token_overlap(text, title) > ceiling
-        for text, title in zip(read, items["title"].to_list(), strict=True)
-    ]
+    read = [_distinct(answer) for answer in answers]
+    if (longest := max(map(len, read), default=0)) > each:
+        raise InputError(
+            f"The generator wrote {longest} queries for one item, more than each={each}: set each to that."
+        )
+    counts = [len(texts) for texts in read]
+    flat = [text for texts in read for text in texts]
+    rows = items[np.repeat(np.arange(len(items)), counts)]
+    close = [token_overlap(text, title) > ceiling for text, title in zip(flat, rows["title"].to_list(), strict=True)]
     taken = {" ".join(text.casefold().split()) for text in queries["text"].to_list()}
-    known = [text is not None and text.casefold() in taken for text in read]
-    usable = np.array(
-        [text is not None and not (a or b) for text, a, b in zip(read, close, known, strict=True)], dtype=bool
-    )
+    known = [text.casefold() in taken for text in flat]
+    usable = [not (a or b) for a, b in zip(close, known, strict=True)]
+    kept = [text for text, use in zip(flat, usable, strict=True) if use]
     own = pl.DataFrame(
         {
-            "query_id": [_id(text) for text, use in zip(read, usable, strict=True) if use and text],
-            "text": [text for text, use in zip(read, usable, strict=True) if use],
-            "item_id": items["item_id"].filter(pl.Series(usable, dtype=pl.Boolean)),
+            "query_id": [_id(text) for text in kept],
+            "text": kept,
+            "item_id": rows["item_id"].filter(pl.Series(usable, dtype=pl.Boolean)),
         },
         schema={"query_id": pl.String, "text": pl.String, "item_id": pl.String},
     )
@@ -120,9 +129,10 @@ def synthesise(
         ),
         pairs=_paired(own, foreign, seed),
         items=len(items),
-        refused=sum(text is None for text in read),
+        refused=counts.count(0),
+        written=len(flat),
         overlapping=sum(close),
-        known=int(np.sum(np.array(known, dtype=bool) & ~np.array(close, dtype=bool))),
+        known=sum(b and not a for a, b in zip(close, known, strict=True)),
     )
 
 
@@ -139,6 +149,16 @@ def enriched_pool(judgements: pl.DataFrame, graded: pl.DataFrame) -> pl.Series:
     verdicts; both frames need item_id.
     """
     return pl.concat([judgements["item_id"], graded["item_id"]]).unique(maintain_order=True)
+
+
+def _distinct(answer: str | tuple[str, ...] | None) -> list[str]:
+    """The texts of an answer with single spaces, none empty and none twice, case folded."""
+    texts = (answer,) if isinstance(answer, str) else answer or ()
+    kept: dict[str, str] = {}
+    for line in (" ".join(text.split()) for text in texts):
+        kept.setdefault(line.casefold(), line)
+    kept.pop("", None)
+    return list(kept.values())
 
 
 def _paired(own: pl.DataFrame, foreign: int, seed: int) -> pl.DataFrame:
