@@ -63,7 +63,7 @@ def test_a_run_on_real_judgements(esci):
 
 def test_a_second_run_has_nothing_to_do_and_status_says_what_is_stale(esci, data_root):
     done = motherlode("run", "-w", str(esci), MOTHERLODE_DATA=str(data_root))
-    assert done.stderr.count("is up to date") == 7
+    assert done.stderr.count("is up to date") == 9
     status = json.loads(motherlode("status", "-w", str(esci), "--json", MOTHERLODE_DATA=str(data_root)).stdout)
     assert {stage["state"] for stage in status["stages"]} == {"fresh"}
     changed = motherlode("status", "fit.epochs=3", "-w", str(esci), MOTHERLODE_DATA=str(data_root)).stdout

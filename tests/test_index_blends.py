@@ -88,7 +88,7 @@ TITLES = ["red steel hammer", "hammer red", "claw hammer with red grip", "paint"
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.sampled_from(["red", "hammer", "claw", "paint", "unknown", "grip"]), max_size=5))
 def test_matches_are_the_slow_loop(words):
-    titles = Titles(TITLES, str.split)
+    titles = Titles.build(TITLES, str.split)
     rows = np.array([[0, 1, 2, 3, 4, 5, -1]])
     found = titles.matches([" ".join(words)], rows)
     assert not found.pairs[0, -1].any()
@@ -123,6 +123,25 @@ def test_matches_are_the_slow_loop(words):
         ]
         assert len(expected) == len(PAIR)
         np.testing.assert_allclose(found.pairs[0, row], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_titles_are_mapped_as_they_were_built_and_grow(tmp_path):
+    titles = Titles.build(TITLES[:4], str.split)
+    titles.save(tmp_path / "titles")
+    queries, rows = ["red claw", "unknown hammer"], np.array([[0, 2, -1], [1, 3, 2]])
+    opened = Titles.open(tmp_path / "titles", str.split).matches(queries, rows)
+    built = titles.matches(queries, rows)
+    np.testing.assert_array_equal(opened.pairs, built.pairs)
+    np.testing.assert_array_equal(opened.queries, built.queries)
+    grown = Titles.open(tmp_path / "titles", str.split, [*TITLES[4:], "unknown red"])
+    found = grown.matches(queries, np.array([[0, 5, 4], [6, 1, 5]]))
+    np.testing.assert_array_equal(found.queries, built.queries)  # idf stays that of the first titles
+    same = titles.matches(queries, np.array([[0, -1, -1], [-1, 1, -1]]))
+    np.testing.assert_array_equal(found.pairs[0, 0], same.pairs[0, 0])
+    np.testing.assert_array_equal(found.pairs[1, 1], same.pairs[1, 1])
+    assert found.pairs[1, 0, PAIR.index("words")] == 0.5  # "unknown", though no first title holds it
+    assert found.pairs[0, 1, PAIR.index("words")] == 0.5
+    assert not found.pairs[0, 2, : PAIR.index("length")].any()
 
 
 def shop(seed=0, queries=60, items=30, misleading=True):

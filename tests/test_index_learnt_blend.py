@@ -1,7 +1,6 @@
 """The learnt blend: its features against a loop, its gain on held-out queries, its bytes on disk."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -120,27 +119,28 @@ def test_it_beats_fixed_weights_on_queries_it_has_not_seen(learnt):
 @pytest.mark.usefixtures("few")
 def test_labels_without_meaning_teach_nothing():
     found, judged = shop(2)
-    shuffled = np.random.default_rng(0).permutation(judged.grades)
-    noise = Judged(judged.indptr, judged.items, shuffled)
-    tried = LearntBlend.fit(found, noise).tried
-    chance = ndcg(best(np.random.default_rng(1).random(found.rows.shape), found.rows, 10), noise)
-    # folds hold queries apart: what was learnt by heart would stand out here
-    assert all(abs(value - chance) < 0.08 for value in tried.values())
+    noise = Judged(judged.indptr, judged.items, np.random.default_rng(0).permutation(judged.grades))
+    held, rest = np.arange(judged.n_queries) % 2 == 0, np.arange(judged.n_queries) % 2 == 1
+    held, rest = np.flatnonzero(held), np.flatnonzero(rest)
+    learnt = LearntBlend.fit(found.part(rest), noise.part(rest))
+    value = ndcg(learnt.blend(found.part(held), 10), noise.part(held))
+    order = np.random.default_rng(1).random(found.rows[held].shape)
+    assert abs(value - ndcg(best(order, found.rows[held], 10), noise.part(held))) < 0.08
 
 
-def test_the_best_choice_of_cross_validation_is_taken(learnt):
-    assert set(learnt.tried) == {"lambda, 0 hidden", "pointwise, 0 hidden", "lambda, 8 hidden"}
-    best_one = max(learnt.tried, key=lambda name: learnt.tried[name])
-    assert len(learnt.layers) == (2 if "8 hidden" in best_one else 1)
+def test_what_tells_nothing_gets_little_weight():
+    found, judged = shop(4)
+    noise = np.random.default_rng(0).normal(size=found.scores.shape[:2]).astype(np.float32)
+    scores = found.scores.copy()
+    scores[:, :, found.leg("lexical")] = noise  # the leg says nothing of the grade now
+    blend = LearntBlend.fit(Pool(found.legs, found.rows, scores, found.ranks, found.matches), judged)
+    assert abs(blend.attention["lexical score"]) < 0.5 * abs(blend.attention["dense score"])
 
 
 def test_scores_are_the_model_written_out(learnt):
     x = np.random.default_rng(0).normal(size=(7, len(learnt.mean))).astype(np.float32) * 3
     z = np.clip((x.astype(float) - learnt.mean) / learnt.scale, -5, 5)
-    for number, (weights, biases) in enumerate(learnt.layers):
-        z = z @ weights.astype(float) + biases
-        z = np.maximum(z, 0) if number + 1 < len(learnt.layers) else z
-    np.testing.assert_allclose(learnt.score(x), z[:, 0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(learnt.score(x), z @ learnt.weights.astype(float), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.usefixtures("few")
@@ -176,13 +176,3 @@ def test_words_are_left_out_where_it_learnt_without_them():
     blend = LearntBlend.fit(bare, judged)
     for ours, theirs in zip(blend.blend(bare, 10), blend.blend(found, 10), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_scoring_two_hundred_candidates_takes_well_under_a_millisecond(learnt):
-    values = np.random.default_rng(0).normal(size=(1, 200, len(learnt.mean))).astype(np.float32)
-    times = []
-    for _ in range(50):
-        began = time.perf_counter()
-        learnt.score(values)
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.001

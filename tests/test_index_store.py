@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from motherlode.errors import InputError, MissingError, MotherlodeError, SettingError
-from motherlode.index import blend, items
+from motherlode.index import blend, items, store
+from motherlode.index.filters import Filter
 from motherlode.index.items import Items
 from motherlode.index.store import Hit, Index
 from motherlode.tables.tables import Tables, TableWriter
@@ -69,6 +70,18 @@ def test_hits_carry_the_item_and_both_scores(published):
     assert index.search("hose", k=10)[2].lexical is None  # found by the dense leg alone
     assert [hit.item_id for hit in index.search("matte", mode="lexical")] == ["a"]
     assert [hit.item_id for hit in index.search("Flexzilla GARDEN", mode="lexical")] == ["d", "e"]
+
+
+def test_the_rows_of_a_filter_are_looked_up_once(published, monkeypatch):
+    index = Index.open(published)
+    paint, garden = Filter(taxonomy=("paint",)), Filter(taxonomy=("garden",))
+    first = index.select(paint)
+    assert first.rows.tolist() == [0, 1] and index.select(Filter(taxonomy=("paint",))) is first
+    assert index.select(garden).rows.tolist() == [3, 4] and index.select(paint) is first
+    monkeypatch.setattr(store, "SELECTIONS", 2)
+    index.select(Filter(brand=("Behr",)))  # the oldest makes room
+    again = index.select(paint)
+    assert again is not first and again.rows.tolist() == [0, 1] and len(index._selections) == 2
 
 
 def test_the_modes_are_their_legs(published):

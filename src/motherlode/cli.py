@@ -4,11 +4,11 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motherlode import cli_assay
+from motherlode import cli_assay, cli_recommend, cli_serve
 from motherlode.cli_common import (
     DEFAULT_WORKSPACE,
     JsonOption,
@@ -18,6 +18,9 @@ from motherlode.cli_common import (
     run_stages,
 )
 from motherlode.errors import MotherlodeError
+
+if TYPE_CHECKING:
+    from motherlode.workspace import Workspace
 
 app = typer.Typer(
     name="motherlode",
@@ -81,7 +84,7 @@ def split(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Divide the judgements into train, validation and test."""
+    """Divide the judgements (or the interactions) into train, validation and test."""
     run_stages("split", settings, workspace, as_json)
 
 
@@ -91,7 +94,7 @@ def fit(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the two-tower encoder on graded groups (Stage 1)."""
+    """Train the two-tower encoder on graded groups (Stage 1), or the user-item one on interactions."""
     run_stages("fit", settings, workspace, as_json)
 
 
@@ -111,10 +114,34 @@ def evaluate(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure it beside BM25, the untouched encoder and their best blends."""
+    """Measure it beside BM25, the untouched encoder and their blends, or beside popularity, item-kNN and ALS."""
     made = run_stages("evaluate", settings, workspace, as_json)
     if not as_json:
-        print_metrics(made / "evaluate/metrics.json")
+        print_measured(made)
+
+
+@app.command()
+def blend(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose how the answers of both legs become one list."""
+    made = run_stages("blend", settings, workspace, as_json)
+    if not as_json:
+        typer.echo(f"Chosen is {(made.record('blend') or {})['facts']['why']}")
+
+
+@app.command()
+def thresholds(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Fix the score thresholds between grades, and measure what they hold."""
+    made = run_stages("thresholds", settings, workspace, as_json)
+    if not as_json:
+        print_boundaries(made)
 
 
 @app.command()
@@ -123,7 +150,7 @@ def index(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the index that `search` reads."""
+    """Build what `search` (or `recommend`) answers from."""
     run_stages("index", settings, workspace, as_json)
 
 
@@ -146,7 +173,7 @@ def run(
     """All stages in order; what is fresh is skipped, what was killed goes on."""
     made = run_stages("run", settings, workspace, as_json)
     if not as_json:
-        print_metrics(made / "evaluate/metrics.json")
+        print_measured(made)
 
 
 @app.command()
@@ -173,6 +200,27 @@ def search(
 
 
 @app.command()
+def drift(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Say whether the thresholds still hold, by what people graded on the search page; exit code 1 for an alarm."""
+    from motherlode.stages.drift import drift as drifted
+    from motherlode.workspace import Workspace
+
+    found = drifted(Workspace(workspace))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(f"{found['state']}: {found['graded']:,} fresh grades of {found['queries']:,} queries.")
+        for one in found["precision"]:
+            now = "none graded" if one["share"] is None else f"{one['share']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+            boundary = f"Grade {one['grade']} or more from {one['threshold']:.3f}"
+            typer.echo(f"{boundary}: {one['stated']:.3f} stated, {now} now.")
+        if scores := found["scores"]:
+            typer.echo(f"Scores: {scores['state']} (PSI {scores['psi']:.3f}).")
+    if found["state"] == "alarm":
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(
     settings: SettingsArgument = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -189,12 +237,15 @@ def status(
     if as_json:
         typer.echo(json.dumps({"workspace": str(workspace), "stages": [asdict(s) for s in standings]}))
         return
+    width = max(9, *(len(standing.name) for standing in standings))
     for standing in standings:
         took = f"{standing.seconds:8.1f} s" if standing.seconds is not None else " " * 10
-        typer.echo(f"{standing.name:<9} {standing.state:<8}{took}  {standing.why}")
+        typer.echo(f"{standing.name:<{width}} {standing.state:<8}{took}  {standing.why}")
 
 
 app.add_typer(cli_assay.app)
+app.add_typer(cli_recommend.app)
+app.add_typer(cli_serve.app)
 
 
 def main() -> None:
@@ -207,6 +258,27 @@ def main() -> None:
     except KeyboardInterrupt:
         print("motherlode: stopped; the same command goes on where it was.", file=sys.stderr)
         sys.exit(130)
+
+
+def print_measured(made: "Workspace") -> None:
+    """The table of the workspace's journey."""
+    if made.recipe().journey == "recommend":
+        cli_recommend.print_metrics(made / "recommend_evaluate/metrics.json")
+    else:
+        print_metrics(made / "evaluate/metrics.json")
+
+
+def print_boundaries(made: "Workspace") -> None:
+    """Each boundary, and what it held on validation and on the test."""
+    from motherlode.atomic import read_json
+
+    for one in read_json(made / "thresholds/metrics.json")["boundaries"]:
+        own, test = one["validation"], one["test"]
+        held = " and ".join(
+            f"{side['precision']:.3f} on {name}" if side["precision"] is not None else f"nothing shown on {name}"
+            for name, side in (("validation", own), ("test", test))
+        )
+        typer.echo(f"Grade {own['grade']} or more from {own['threshold']:.3f} ({own['how']}): precision {held}.")
 
 
 def print_metrics(path: Path) -> None:

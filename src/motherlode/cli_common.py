@@ -25,9 +25,21 @@ WROTE = {
     "split": ("split.parquet", "train with `motherlode fit`"),
     "fit": ("fit/best/", "measure it with `motherlode evaluate`"),
     "evaluate": ("evaluate/metrics.json", "see it with `motherlode report`, search with `motherlode index`"),
+    "blend": ("blend/blend.json", "search with it: `motherlode index`"),
+    "thresholds": ("thresholds/thresholds.json", "see what they hold with `motherlode report`"),
     "index": ("index/", "try it with `motherlode search 'your words'`"),
     "report": ("report.html", "open it in a browser"),
     "run": ("report.html", "open it in a browser, or `motherlode search 'your words'`"),
+    "sequences": ("sequences/", "train with `motherlode fit`"),
+    "views": ("views/", "make codes of them with `motherlode codes`"),
+    "codes": ("codes/", "look at them with `motherlode report`"),
+    "recommend": ("recommend/best/", "measure it with `motherlode evaluate`"),
+    "recommend_evaluate": (
+        "recommend_evaluate/metrics.json",
+        "see it with `motherlode report`, recommend with `motherlode index`",
+    ),
+    "recommend_index": ("recommender/", "try it with `motherlode recommend --user ID`"),
+    "run recommend": ("report.html", "open it in a browser, or `motherlode recommend --user ID`"),
     "refine": ("refine/best/", "measure it with `motherlode evaluate`"),
     "grader": ("grader/best/", "judge pairs with `motherlode grade PAIRS`"),
     "light_llm": ("light_llm/best/", "judge pairs with `motherlode grade PAIRS --with light-llm`"),
@@ -50,17 +62,23 @@ def recipe_of(settings: list[str] | None, workspace: Path) -> Any:
 
 def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
     """Run a verb's stage and what it needs; say what was written and what comes next."""
-    from motherlode.stages.run import EVERY, ORDER, run
+    from motherlode.stages.run import every, order, run, stage_of
+
+    recipe = recipe_of(settings, folder)
+    width = max(map(len, order(recipe)))
 
     def tell(name: str, what: str, seconds: float) -> None:
         line = {"fresh": "is up to date", "begins": "...", "done": f"done in {seconds:.1f} s"}[what]
-        print(f"{name:<9} {line}", file=sys.stderr)
+        print(f"{name:<{width}} {line}", file=sys.stderr)
 
-    recipe = recipe_of(settings, folder)
-    made = run(recipe, folder, ORDER if verb == "run" else (verb,), tell)
-    wrote, then = WROTE[verb]
+    names = order(recipe) if verb == "run" else (stage_of(verb, recipe),)
+    made = run(recipe, folder, names, tell)
+    if verb == "run":
+        wrote, then = WROTE["run" if recipe.journey == "search" else "run recommend"]
+    else:
+        wrote, then = WROTE[names[0]]
     if as_json:
-        records = {name: made.record(name) for name in EVERY if made.record(name)}
+        records = {name: made.record(name) for name in every(recipe) if made.record(name)}
         typer.echo(json.dumps({"workspace": str(folder), "wrote": str(folder / wrote), "stages": records}))
     else:
         typer.echo(f"Wrote {folder / wrote}. Next: {then}{also(folder)}.")

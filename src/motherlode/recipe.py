@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from motherlode.atomic import write_text
 from motherlode.errors import MissingError, SettingError
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from motherlode.recipe_recommend import Codes, Recommend, Sequences, Views
+from motherlode.strict import Strict
 
 
 class Data(Strict):
@@ -27,6 +25,7 @@ class Data(Strict):
     grade_cuts: tuple[float, float] | None = Field(None, description="from these values up: grade 1, grade 2")
     separator: str = Field(" > ", description="between the levels of a taxonomy given as text")
     items: int = Field(2_000, ge=100, description="size of the generated shop")
+    users: int = Field(1_000, ge=10, description="users of the generated shop, where the journey is recommend")
 
 
 class Split(Strict):
@@ -148,11 +147,18 @@ class Evaluate(Strict):
     depth: int = Field(200, ge=100, description="candidates of each leg that a blend sees")
 
 
+class Thresholds(Strict):
+    precision: float = Field(
+        0.8, gt=0, lt=1, description="of what is shown as of a grade, the share that is to be of it"
+    )
+
+
 class Recipe(Strict):
     """A run. `Recipe.load(file, overrides)` reads one; `recipe.save(path)` writes the resolved one."""
 
     preset: Literal["tiny", "small", "base"] = "tiny"
     seed: int = Field(0, ge=0)
+    journey: Literal["search", "recommend"] = Field("search", description="query to product, or user to product")
     data: Data = Data()
     split: Split = Split()
     text: Text = Text()
@@ -162,6 +168,11 @@ class Recipe(Strict):
     grader: Grader = Grader()
     light_llm: LightLLM = LightLLM()
     evaluate: Evaluate = Evaluate()
+    thresholds: Thresholds = Thresholds()
+    sequences: Sequences = Sequences()
+    views: Views = Views()
+    codes: Codes = Codes()
+    recommend: Recommend = Recommend()
 
     @classmethod
     def load(cls, path: Path | str | None = None, overrides: Sequence[str] = ()) -> "Recipe":
@@ -274,6 +285,6 @@ def _explain(error: ValidationError, known: type[BaseModel] = Recipe) -> str:
         names = ", ".join(model.model_fields)
         sentence = f"{key} is no setting; known here: {names}."
     else:
-        sentence = f"{key}={first['input']!r} cannot be: {first['msg']}."
+        sentence = f"{key}={first['input']!r} cannot be: {first['msg'].removeprefix('Value error, ')}."
     rest = len(error.errors()) - 1
     return sentence + (f" ({rest} more)" if rest else "")

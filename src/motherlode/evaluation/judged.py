@@ -72,6 +72,13 @@ class Judged:
         """The query row of every pair: int64[J]."""
         return np.repeat(np.arange(self.n_queries), np.diff(self.indptr))
 
+    def part(self, queries: NDArray[np.int64]) -> Judged:
+        """The judgements of these queries, numbered in this order."""
+        lengths = np.diff(self.indptr)[queries]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(self.indptr[queries] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Judged(indptr, self.items[places], self.grades[places])
+
     def count(self, min_grade: int) -> NDArray[np.int64]:
         """How many items of at least this grade every query has: int64[Q]."""
         return np.bincount(self.query_rows[self.grades >= min_grade], minlength=self.n_queries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -22,9 +23,11 @@ BLOCK = 16_384  # vectors in memory at once when filling
 POINTS_PER_LIST = 40  # training vectors for each inverted list; faiss asks for 39
 TRAINING = 65_536  # training vectors, at least: codes are learnt from them too
 MARGIN = 32  # candidates beyond those asked for
-WIDEST = 16  # candidates for each wanted item, at most; 1 at least
+WIDENINGS = (1, 2, 3, 4, 6, 8, 12, 16)  # candidates for each wanted item
+WIDEST = WIDENINGS[-1]
+SCATTERED = 3  # what reading a byte of a vector somewhere costs, in bytes of codes read in a row (measured)
 DEPTHS = (10, 100)  # recall is measured among so many results
-SHARES = (0.3, 0.1, 0.03)  # of the rows that a filter may leave, for which the lists to visit are tuned apart
+SHARES = (0.3, 0.1, 0.03, 0.01)  # of the rows that a filter may leave, for which the lists to visit are tuned apart
 FILTER_SAMPLE = 100  # queries for that
 
 Exact = Callable[[NDArray[np.float32], int, Selection | None], NDArray[np.int64]]
@@ -95,16 +98,21 @@ class Codes:
             return np.asarray(self.ann.search(queries, wide, params=parameters)[1])
         counts = among.counts(self._lists, self.ann.nlist)
         holding = np.flatnonzero(counts)
-        quantizer = swig.SearchParameters(sel=swig.IDSelectorArray(holding))
-        order = holding[np.argsort(-(queries @ self._centres[holding].T), axis=1)]
-        enough = np.cumsum(counts[order], axis=1) >= min(share, 1.0) * len(among)
-        found = np.empty((len(queries), wide), dtype=np.int64)
+        near = (queries @ self._centres.T)[:, holding]
+        order = np.argsort(-near, axis=1)
+        enough = np.cumsum(counts[holding][order], axis=1) >= min(share, 1.0) * len(among)
+        ann: Any = self.ann
+        point = faiss.swig_ptr
+        rows, scores = np.empty((len(queries), wide), np.int64), np.empty((len(queries), wide), np.float32)
         for number, line in enumerate(enough):
-            parameters = swig.SearchParametersIVF(
-                sel=selector, nprobe=int(np.argmax(line)) + 1, quantizer_params=quantizer
-            )
-            found[number] = self.ann.search(queries[number : number + 1], wide, params=parameters)[1]
-        return found
+            # the lists to visit are known, so the quantizer need not look for them again
+            first = order[number, : int(np.argmax(line)) + 1]
+            lists, likeness = holding[first], near[number, first]
+            ann.search_preassigned_c(
+                1, point(queries[number]), wide, point(lists), point(likeness), point(scores[number]),
+                point(rows[number]), False, swig.SearchParametersIVF(sel=selector, nprobe=len(first)),
+            )  # fmt: skip
+        return rows
 
     @cached_property
     def _centres(self) -> NDArray[np.float32]:
@@ -129,41 +137,42 @@ def tune(
 ) -> dict[str, Any]:
     """The cheapest settings whose recall against exact search reaches `target`, and what it is.
 
-    Recall at 10 and at 100, on `queries`. More lists are visited until both reach the target or all are; then
-    candidates are left out while both stay there. For selections of `SHARES` of the rows, drawn at
-    random, the lists to visit are found likewise (recall at 10).
+    Recall at 10 and at 100, on `queries`, both. From the fewest lists that reach the target with most candidates,
+    lists visited grow by a fifth at a time; with each number of them the fewest candidates that reach the target are
+    looked for, and the cheapest pair wins by the bytes it reads: those of the codes scanned, and `SCATTERED` times
+    those of the vectors that score candidates again. Where no pair reaches the target, all lists and most candidates
+    are what there is. For selections of `SHARES` of the rows, drawn at random, the fewest lists that do are found.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     depths = [depth for depth in DEPTHS if depth <= ann.ntotal] or [ann.ntotal]
     true = exact(queries, depths[-1], None)
     codes = Codes(ann, {"visited": 1, "widen": WIDEST, "filtered": []})
+    scanned, scored = ann.ntotal / ann.nlist * ann.code_size, SCATTERED * ann.d * 4 * depths[-1]
+    best = (np.inf, ann.nlist, WIDEST)
 
-    def recall(found: NDArray[np.int64], depth: int, widen: int) -> float:
-        return _recall(true[:, :depth], found[:, : widen * depth + MARGIN])
-
-    def least() -> float:
+    def reaching(visited: int) -> list[int]:
+        codes.visited = visited
         found = codes.candidates(queries, depths[-1])
-        return min(recall(found, depth, WIDEST) for depth in depths)
+        return [widen for widen in WIDENINGS if min(_recalls(true, found, depths, widen)) >= target]
 
-    while least() < target and codes.visited < ann.nlist:
-        codes.visited = min(2 * codes.visited, ann.nlist)
-    low, high = codes.visited // 2, codes.visited
-    while high - low > max(1, high // 16):  # the recall of one more list is not worth finding the last one
-        codes.visited = (low + high) // 2
-        low, high = (low, codes.visited) if least() >= target else (codes.visited, high)
-    codes.visited = high
+    steps = _steps(ann.nlist)
+    for visited in steps[bisect_left(steps, True, key=lambda step: bool(reaching(step))) :]:
+        if visited * scanned + scored >= best[0]:
+            break
+        if widenings := reaching(visited):
+            best = min(best, (visited * scanned + widenings[0] * scored, visited, widenings[0]))
+    _, codes.visited, codes.widen = best
     found = codes.candidates(queries, depths[-1])
-    floor = min(target, *(recall(found, depth, WIDEST) for depth in depths))
-    while codes.widen > 1 and all(recall(found, depth, codes.widen // 2) >= floor for depth in depths):
-        codes.widen //= 2
     filtered: list[dict[str, Any]] = []
     for share in SHARES if ann.nlist > 1 else ():
-        filtered.append(_tune_filtered(codes, exact, queries[:FILTER_SAMPLE], share, target, rng))
+        if share * ann.ntotal >= depths[-1]:
+            filtered.append(_tune_filtered(codes, exact, queries[:FILTER_SAMPLE], share, depths, target, rng))
+    recalls = _recalls(true, found, depths, codes.widen)
     return {
         "lists": ann.nlist,
         "visited": codes.visited,
         "widen": codes.widen,
-        **{f"recall@{depth}": recall(found, depth, codes.widen) for depth in depths},
+        **{f"recall@{depth}": recall for depth, recall in zip(depths, recalls, strict=True)},
         "target": target,
         "sample": len(queries),
         "filtered": filtered,
@@ -171,18 +180,41 @@ def tune(
 
 
 def _tune_filtered(
-    codes: Codes, exact: Exact, queries: NDArray[np.float32], share: float, target: float, rng: np.random.Generator
+    codes: Codes,
+    exact: Exact,
+    queries: NDArray[np.float32],
+    share: float,
+    depths: list[int],
+    target: float,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     count = codes.ann.ntotal
-    among = Selection(np.sort(rng.choice(count, max(1, round(share * count)), replace=False)), count)
-    true = exact(queries, DEPTHS[0], among)
-    visited = codes.visited
-    while True:
-        found = codes._selected(queries, codes.widen * DEPTHS[0] + MARGIN, among, visited / codes.ann.nlist)
-        recall = _recall(true, found)
-        if recall >= target or visited >= codes.ann.nlist:
-            return {"share": share, "visited": visited, "recall@10": recall}
-        visited = min(2 * visited, codes.ann.nlist)
+    among = Selection(np.sort(rng.choice(count, round(share * count), replace=False)), count)
+    true = exact(queries, depths[-1], among)
+
+    def recalls_of(visited: int) -> list[float]:
+        found = codes._selected(queries, codes.widen * depths[-1] + MARGIN, among, visited / codes.ann.nlist)
+        return _recalls(true, found, depths, codes.widen)
+
+    steps = [step for step in _steps(codes.ann.nlist) if step >= codes.visited]
+    first = bisect_left(steps, True, key=lambda step: min(recalls_of(step)) >= target)
+    visited = steps[min(first, len(steps) - 1)]
+    recalls = recalls_of(visited)
+    measured = {f"recall@{depth}": recall for depth, recall in zip(depths, recalls, strict=True)}
+    return {"share": share, "visited": visited, **measured}
+
+
+def _steps(lists: int) -> list[int]:
+    """Numbers of lists to try, from 1 to all, each a fifth more than the one before."""
+    found = [1]
+    while found[-1] < lists:
+        found.append(min(max(found[-1] + 1, round(1.2 * found[-1])), lists))
+    return found
+
+
+def _recalls(true: NDArray[np.int64], found: NDArray[np.int64], depths: list[int], widen: int) -> list[float]:
+    """Recall at each depth when `widen` times as many candidates, and the margin, are scored again."""
+    return [_recall(true[:, :depth], found[:, : widen * depth + MARGIN]) for depth in depths]
 
 
 def _recall(true: NDArray[np.int64], found: NDArray[np.int64]) -> float:

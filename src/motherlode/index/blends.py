@@ -27,6 +27,11 @@ class Blend(Protocol):
 
     kind: ClassVar[str]
 
+    @property
+    def words(self) -> bool:
+        """Whether it reads `Pool.matches`."""
+        ...
+
     @classmethod
     def fit(cls, pool: Pool, judged: Judged) -> Self:
         """Choose everything on these queries: validation ones, never those reported on."""
@@ -57,6 +62,7 @@ class CalibratedConvex:
     """
 
     kind: ClassVar[str] = "calibrated convex"
+    words: ClassVar[bool] = False
     legs: tuple[str, ...]
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
@@ -112,6 +118,7 @@ class DenseGate:
     """Drops what the dense leg scores below a floor unless it returned it itself; `inner` blends the rest."""
 
     kind: ClassVar[str] = "dense gate"
+    words: ClassVar[bool] = False
     floor: float | None
     inner: RankFusion | CalibratedConvex
 
@@ -175,8 +182,10 @@ def load(path: Path | str) -> Blend:
 def from_json(found: dict[str, Any]) -> Blend:
     """The blend of what its `to_json` gave, by `kind`; KeyError for an unknown one."""
     from motherlode.index.learnt_blend import LearntBlend
+    from motherlode.index.query_convex import QueryConvex
 
-    kinds: dict[str, type[Blend]] = {kind.kind: kind for kind in (RankFusion, CalibratedConvex, DenseGate, LearntBlend)}
+    every: tuple[type[Blend], ...] = (QueryConvex, RankFusion, CalibratedConvex, DenseGate, LearntBlend)
+    kinds = {kind.kind: kind for kind in every}
     return kinds[found["kind"]].from_json(found)
 
 

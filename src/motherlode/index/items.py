@@ -35,6 +35,7 @@ class Items:
         import pyarrow as pa
 
         self._parts: list[tuple[int, list[pa.RecordBatch]]] = []  # first row, and batches of `BATCH` rows
+        self._said: list[list[list[pa.Array]]] = []  # `COLUMNS` of each batch of each part: what every hit asks for
         self._size = 0
         for file in (path,) if added is None else (path, added):
             try:
@@ -43,6 +44,7 @@ class Items:
             except (pa.ArrowInvalid, OSError) as error:
                 raise InputError(f"{file} is missing or damaged: build the index again.") from error
             self._parts.append((self._size, batches))
+            self._said.append([[batch.column(name) for name in COLUMNS] for batch in batches])
             self._size += sum(batch.num_rows for batch in batches)
 
     def __len__(self) -> int:
@@ -50,14 +52,25 @@ class Items:
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """What a hit says of one row: column name -> value."""
-        return self.record(row, COLUMNS)
+        part, number, place = self._place(row)
+        item_id, title, brand, taxonomy = self._said[part][number]
+        return {
+            "item_id": item_id[place].as_py(),
+            "title": title[place].as_py(),
+            "brand": brand[place].as_py(),
+            "taxonomy": taxonomy[place].as_py(),
+        }
 
     def record(self, row: int, columns: Sequence[str] = STORED) -> dict[str, Any]:
         """The record of one row: column name -> value."""
-        start, batches = self._parts[0] if len(self._parts) == 1 or row < self._parts[1][0] else self._parts[1]
-        number, place = divmod(row - start, BATCH)
-        batch = batches[number]
+        part, number, place = self._place(row)
+        batch = self._parts[part][1][number]
         return {name: batch.column(name)[place].as_py() for name in columns}
+
+    def _place(self, row: int) -> tuple[int, int, int]:
+        """Part, batch of the part, and place in the batch, of a row."""
+        part = 0 if len(self._parts) == 1 or row < self._parts[1][0] else 1
+        return part, *divmod(row - self._parts[part][0], BATCH)
 
     def find(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Every row of these ids, rising."""
@@ -109,6 +122,11 @@ def documents(tables: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             path = {"path": item["taxonomy"], "keys": keys_of(item), "price": price_of(item)}
             yield row, {**item, **joined, **path}
             row += 1
+
+
+def titles_of(tables: Source) -> list[str]:
+    """The title of every item, in row order."""
+    return [title for batch in tables.batches("catalogue", ["title"]) for title in batch.column("title").to_pylist()]
 
 
 def _flush(writer: pa.RecordBatchFileWriter, held: list[pa.RecordBatch], least: int) -> list[pa.RecordBatch]:

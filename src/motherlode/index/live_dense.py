@@ -40,6 +40,19 @@ class LiveDense:
         shifted = np.where(more.rows >= 0, more.rows + self._size, -1)
         return best(np.hstack([found.scores, more.scores]), np.hstack([found.rows, shifted]), k)
 
+    def score(
+        self, queries: NDArray[np.float32], indptr: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Inner products of given pairs, as `DenseIndex.score`, dropped rows included."""
+        if self._added is None:
+            return self._base.score(queries, indptr, rows)
+        owners = np.repeat(np.arange(len(queries)), np.diff(indptr))
+        scores, old = np.empty(len(rows), dtype=np.float32), rows < self._size
+        for part, leg, first in ((old, self._base, 0), (~old, self._added, self._size)):
+            starts = np.concatenate([[0], np.cumsum(np.bincount(owners[part], minlength=len(queries)))])
+            scores[part] = leg.score(queries, starts, rows[part] - first)
+        return scores
+
     def vectors(self, kept: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of these rows, rising: a copy."""
         cut = int(np.searchsorted(kept, self._size))

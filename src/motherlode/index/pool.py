@@ -41,6 +41,17 @@ class Pool:
             raise InputError(f"The candidates have no leg '{name}', only {', '.join(self.legs)}: retrieve with it.")
         return self.legs.index(name)
 
+    def found(self, name: str) -> Candidates:
+        """The list that a leg gave: [Q, K], K the longest of any query. Raises InputError for no such leg."""
+        column = self.leg(name)
+        ranks = self.ranks[:, :, column]
+        width = int(ranks.max(initial=0))
+        order = np.argsort(np.where(ranks > 0, ranks, width + 1), axis=1, kind="stable")[:, :width]
+        there = np.take_along_axis(ranks, order, axis=1) > 0
+        rows = np.where(there, np.take_along_axis(self.rows, order, axis=1), -1)
+        scores = np.take_along_axis(self.scores[:, :, column], order, axis=1)
+        return Candidates(np.where(there, scores, np.float32(0)), rows)
+
     def part(self, queries: NDArray[np.int64]) -> Pool:
         """The same for these queries alone."""
         matches = None if self.matches is None else self.matches.part(queries)

@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 
 from motherlode.atomic import replacing_folder, write_json
 from motherlode.errors import InputError
-from motherlode.index import versions
+from motherlode.index import blends, versions
+from motherlode.index.analysis import analyser
+from motherlode.index.blends import Blend
 from motherlode.index.changes import Changes
 from motherlode.index.dense import DenseIndex, Precision
 from motherlode.index.facets import FacetsWriter
-from motherlode.index.items import BATCH, Items, Source, documents
+from motherlode.index.items import BATCH, Items, Source, documents, titles_of
 from motherlode.index.lexical import LexicalIndex
+from motherlode.index.word_matches import Titles
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 2
+BLEND = "blend.json"
 QUERIES = "queries.npy"  # vectors of sampled queries, on which recall is measured again at compaction
 
 
@@ -37,6 +41,7 @@ class Plan:
         queries: unit vectors of real queries on which recall is measured; None: items stand in.
         precision, recall: as in `DenseIndex.build`.
         about: what index.json says besides: alpha, data, weights, facts.
+        blend: how both legs become one list; None: the convex blend with alpha.
     """
 
     encoder: Path
@@ -45,6 +50,7 @@ class Plan:
     precision: Precision | None
     recall: float
     about: dict[str, Any]
+    blend: Blend | None = None
 
 
 class Survivors:
@@ -77,6 +83,11 @@ def write_whole(folder: Path, source: Source, vectors: NDArray[np.float32], plan
         dense = DenseIndex.build(
             vectors, temporary / "dense", plan.queries, precision=plan.precision, recall=plan.recall
         )
+        if plan.blend is not None:
+            blends.save(plan.blend, temporary / BLEND)
+            if plan.blend.words:
+                analyse = analyser(plan.locale).analyze
+                Titles.build(titles_of(source), analyse).save(temporary / "titles")
         if plan.queries is not None:
             np.save(temporary / QUERIES, plan.queries)
         _record(temporary, version, dense.facts["items"], dense.facts, lexical.facts, plan.about)
@@ -96,7 +107,7 @@ def write_changes(folder: Path, version: Path, facts: dict[str, Any], items: Ite
         for path in version.iterdir():
             if path.is_dir() and path.name != "added":
                 versions.link(path, temporary / path.name)
-            elif path.name in ("items.arrow", QUERIES):
+            elif path.name in ("items.arrow", QUERIES, BLEND):
                 versions.link_file(path, temporary / path.name)
         since = np.zeros(len(items), dtype=bool)
         since[base:] = True

@@ -24,6 +24,7 @@ class RankFusion:
     """
 
     kind: ClassVar[str] = "rank fusion"
+    words: ClassVar[bool] = False
     constant: int = 60
 
     @classmethod

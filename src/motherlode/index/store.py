@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from motherlode.atomic import read_json
 from motherlode.encoders.fingerprint import weights_fingerprint
 from motherlode.errors import InputError, MissingError, SettingError
-from motherlode.index import blend, publishing, versions
+from motherlode.index import blend, blends, publishing, versions
+from motherlode.index.analysis import analyser
 from motherlode.index.blend_one import convex_one
+from motherlode.index.blends import Blend
 from motherlode.index.candidates import Candidates
 from motherlode.index.changes import Changes
 from motherlode.index.dense import CODES_FROM, RECALL, SAMPLE, DenseIndex, Precision
@@ -25,9 +27,11 @@ from motherlode.index.filters import Filter
 from motherlode.index.items import Items
 from motherlode.index.lexical import LexicalIndex
 from motherlode.index.live_dense import LiveDense
+from motherlode.index.pool import pool
 from motherlode.index.protocol import Mode
-from motherlode.index.publishing import FORMAT, Plan
+from motherlode.index.publishing import BLEND, FORMAT, Plan
 from motherlode.index.selection import Selection
+from motherlode.index.word_matches import Titles
 from motherlode.tables.tables import Tables
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ DEPTH = 100  # candidates each leg gives to the blend, at least
 CHANGED_SHARE = 0.1  # of the items: with more added and dropped rows than this, publishing compacts
 CHANGED_LEAST = 1_000  # rows that are never worth compacting by themselves
 BLOCK = 16_384  # vectors in memory at once when compacting
+SELECTIONS = 16  # filters whose rows are kept: shoppers ask for the same ones, and a wide one takes long to look up
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,15 @@ class Index:
         except (ValueError, OSError, EOFError, IndexError) as error:
             raise InputError(f"{added} is damaged: build the index again.") from error
         self.items = Items(folder / "items.arrow", added / "items.arrow" if grown else None)
+        self.blend = blends.load(folder / BLEND) if (folder / BLEND).exists() else None
+        self._titles: Titles | None = None
+        if (folder / "titles").exists():
+            since = range(facts["dense"]["items"], len(self.items))
+            names = [self.items.record(row, ["title"])["title"] for row in since]
+            self._titles = Titles.open(folder / "titles", analyser(self.lexical.facts["locale"]).analyze, names)
         self._changes = Changes(facts["dense"]["dimensions"])
         self._encode: Encode | None = None
+        self._selections: dict[Filter, Selection] = {}
 
     @classmethod
     def build(
@@ -88,15 +100,16 @@ class Index:
         facts: dict[str, Any],
         precision: Precision | None = "pq",
         recall: float = RECALL,
+        mix: Blend | None = None,
     ) -> Index:
         """Build the next version under `folder`, point `folder`/current at it, and open it.
 
         vectors_path: .npy of unit vectors [N, d], row by row those of the catalogue. encoder_path: a standard
-        sentence-transformers folder, copied into the index. alpha: weight of the dense leg in the blend.
-        facts: JSON-able, kept under "facts" in index.json. precision, recall: as in `DenseIndex.build`. Readers
-        see the previous version until the new one is whole, and it stays on disk for those still reading it;
-        older ones go. Raises MissingError or InputError where an input is absent or does not fit, or where
-        another process is writing there.
+        sentence-transformers folder, copied into the index. alpha: weight of the dense leg in the convex blend.
+        facts: JSON-able, kept under "facts" in index.json. precision, recall: as in `DenseIndex.build`. mix: the blend
+        that makes one list of both legs, instead of the convex one. Readers see the previous version until the new one
+        is whole, and it stays on disk for those still reading it; older ones go. Raises MissingError or InputError
+        where an input is absent or does not fit, or where another process is writing there.
         """
         if not 0 <= alpha <= 1:
             raise SettingError(f"alpha is {alpha}, but the weight of the dense leg must lie between 0 and 1.")
@@ -115,7 +128,7 @@ class Index:
         about = {"alpha": alpha, "data": tables.fingerprint(), "weights": weights_fingerprint(encoder), "facts": facts}
         folder.mkdir(parents=True, exist_ok=True)
         with versions.exclusive(folder):
-            plan = Plan(encoder_path, locale_of(tables), queries, precision, recall, about)
+            plan = Plan(encoder_path, locale_of(tables), queries, precision, recall, about, mix)
             publishing.write_whole(folder, tables, vectors, plan)
         return cls.open(folder)
 
@@ -150,9 +163,8 @@ class Index:
     ) -> list[Hit] | list[list[Hit]]:
         """The k best items for a query, or for each of several; a blank query finds nothing.
 
-        mode: "hybrid" blends both legs by `blend.convex` with the alpha of the index; "dense" and
-        "lexical" ask one leg. wanted: only items that meet it. Raises SettingError for an unknown mode or
-        k < 1, InputError for a query that is not text.
+        mode: "hybrid" makes one list of both legs (`mix`); "dense" and "lexical" ask one leg. wanted: only items that
+        meet it. Raises SettingError for an unknown mode or k < 1, InputError for a query that is not text.
         """
         if isinstance(query, str):
             return self.search([query], k, mode, wanted)[0]
@@ -162,11 +174,12 @@ class Index:
         asked = [number for number, text in enumerate(query) if text.strip()]
         hits: list[list[Hit]] = [[] for _ in query]
         depth = max(k, DEPTH) if mode == "hybrid" and k > 0 else k
-        legs = self.legs([query[number] for number in asked], depth, mode, wanted)
+        texts = [query[number] for number in asked]
+        vectors = self.encode(texts) if texts and mode != "lexical" else None
+        legs = self.legs(texts, depth, mode, wanted, vectors)
         if not asked:
             return hits
-        mix = convex_one if len(asked) == 1 else blend.convex
-        found = legs[mode] if mode != "hybrid" else mix(legs["dense"], legs["lexical"], self.facts["alpha"], k)
+        found = legs[mode] if mode != "hybrid" else self.mix(texts, vectors, legs, k)
         for position, number in enumerate(asked):
             hits[number] = self._hits(found, legs, position)
         return hits
@@ -195,13 +208,44 @@ class Index:
             found["lexical"] = self.lexical.search(texts, k, wanted)
         return found
 
+    def mix(
+        self, texts: Sequence[str], vectors: NDArray[np.float32] | None, legs: dict[str, Candidates], k: int
+    ) -> Candidates:
+        """One list [Q, k] out of both legs, by the blend of the index: `blend.convex` with its alpha, or what it holds.
+
+        texts, vectors: of the queries that `legs` answers, as there.
+        """
+        dense, lexical = legs["dense"], legs["lexical"]
+        if self.blend is None:
+            convex = convex_one if len(texts) == 1 else blend.convex
+            return convex(dense, lexical, self.facts["alpha"], k)
+        vectors = self.encode(list(texts)) if vectors is None else vectors
+        scorers = {
+            "dense": lambda indptr, rows: self.dense.score(vectors, indptr, rows),
+            "lexical": lambda indptr, rows: self.lexical.score(texts, indptr, rows),
+        }
+        found = pool(legs, scorers)
+        if self._titles is not None:
+            found = replace(found, matches=self._titles.matches(texts, found.rows))
+        return self.blend.blend(found, k)
+
+    @property
+    def dead(self) -> NDArray[np.int64]:
+        """Rows that were replaced or dropped, rising."""
+        return self._dead
+
     def select(self, wanted: Filter) -> Selection:
         """The rows that meet a filter; replaced and dropped rows may be among them."""
+        if (known := self._selections.get(wanted)) is not None:
+            return known
         rows, start = [], 0
         for facets in self._facets:
             rows.append(facets.rows(wanted) + start)
             start += len(facets)
-        return Selection(np.concatenate(rows), start)
+        if len(self._selections) >= SELECTIONS:
+            self._selections.pop(next(iter(self._selections)), None)
+        self._selections[wanted] = found = Selection(np.concatenate(rows), start)
+        return found
 
     def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """item_id, title, brand and taxonomy of each row."""
@@ -268,6 +312,7 @@ class Index:
                 dense["asked"]["precision"],
                 dense["asked"]["recall"],
                 publishing.about(self.facts),
+                self.blend,
             )
             publishing.write_whole(place, publishing.Survivors(self.items, kept), vectors, plan)
         return Index.open(place)

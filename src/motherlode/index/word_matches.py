@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 PAIR = ("words", "rare words", "word pairs", "last word", "density", "place", "place of last", "length")
+ARRAYS = ("starts", "terms", "words", "idf")
 QUERY = ("terms", "mean idf", "greatest idf", "unknown")
 Analyse = Callable[[str], list[str]]
 
@@ -26,26 +30,40 @@ class Matches:
 
 
 class Titles:
-    """Titles of N items as numbered terms (CSR), with the idf of each.
+    """Titles of N items as hashed terms (CSR), with the idf of each term.
 
-    idf(t) = ln(1 + (N - n_t + 1/2) / (n_t + 1/2)) with n_t the titles that hold t, as in the lexical leg.
+    idf(t) = ln(1 + (N - n_t + 1/2) / (n_t + 1/2)) with n_t the titles that hold t, as in the lexical leg. A term is the
+    CRC-32 of its UTF-8 bytes, so that titles can be added without a dictionary to keep; two words of one query and
+    title that share a hash would count as one: about one pair of texts in 10^8.
     """
 
-    def __init__(self, titles: Sequence[str], analyse: Analyse) -> None:
-        """`analyse` cuts a text into terms; the lexical leg's own (`analyser(locale).analyze`) is the one to give."""
+    def __init__(self, arrays: dict[str, NDArray[Any]], analyse: Analyse, items: int) -> None:
+        """What `arrays_of` gave; idf counts the first `items` titles alone. See `build` and `open`."""
+        self._starts, self._terms, self._words, self._idf = (arrays[name] for name in ARRAYS)
         self._analyse = analyse
-        self._numbers: dict[str, int] = {}
-        terms: list[int] = []
-        self._starts = np.zeros(len(titles) + 1, dtype=np.int64)
-        for row, title in enumerate(titles):
-            terms += [self._numbers.setdefault(term, len(self._numbers)) for term in analyse(title)]
-            self._starts[row + 1] = len(terms)
-        self._terms = np.array(terms, dtype=np.int32)
-        owners = np.repeat(np.arange(len(titles)), np.diff(self._starts))
-        distinct = np.unique(owners * max(len(self._numbers), 1) + self._terms)
-        holding = np.bincount(distinct % max(len(self._numbers), 1), minlength=len(self._numbers))
-        self._idf = _idf(holding, len(titles))
-        self._unknown = float(_idf(np.zeros(1), len(titles))[0])
+        self._unknown = float(_idf(np.zeros(1), items)[0])
+
+    @classmethod
+    def build(cls, titles: Sequence[str], analyse: Analyse) -> Self:
+        """`analyse` cuts a text into terms; the lexical leg's own (`analyser(locale).analyze`) is the one to give."""
+        return cls(arrays_of(titles, analyse), analyse, len(titles))
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays under `folder`, each as .npy."""
+        folder.mkdir()
+        for name, array in zip(ARRAYS, (self._starts, self._terms, self._words, self._idf), strict=True):
+            np.save(folder / f"{name}.npy", array)
+
+    @classmethod
+    def open(cls, folder: Path, analyse: Analyse, added: Sequence[str] = ()) -> Self:
+        """Map what `save` wrote; titles `added` since come after them as further rows, and leave idf as it is."""
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        items = len(arrays["starts"]) - 1
+        if added:
+            more = arrays_of(added, analyse)
+            arrays["starts"] = np.concatenate([arrays["starts"], arrays["starts"][-1] + more["starts"][1:]])
+            arrays["terms"] = np.concatenate([arrays["terms"], more["terms"]])
+        return cls(arrays, analyse, items)
 
     def matches(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Matches:
         """How Q texts and their candidates rows int64[Q, M] (-1 pads) match.
@@ -63,20 +81,19 @@ class Titles:
             terms = list(dict.fromkeys(words))
             if not terms:
                 continue
-            # a term of no title gets a number of its own, so that it equals nothing
-            numbers = np.array([self._numbers.get(term, -1 - at) for at, term in enumerate(terms)])
-            idf = (
-                np.where(numbers >= 0, self._idf[numbers.clip(0)], self._unknown)
-                if len(self._idf)
-                else (np.full(len(terms), self._unknown))
-            )
-            queries[query] = len(words), idf.mean(), idf.max(), (numbers < 0).mean()
+            numbers = np.array([_hash(term) for term in terms], dtype=np.uint32)
+            at = np.searchsorted(self._words, numbers)
+            known = at < len(self._words)
+            known[known] = self._words[at[known]] == numbers[known]
+            idf = np.full(len(terms), self._unknown)
+            idf[known] = self._idf[at[known]]
+            queries[query] = len(words), idf.mean(), idf.max(), (~known).mean()
             real = rows[query] >= 0
             pairs[query, real] = self._match(numbers, idf, rows[query, real])
         return Matches(pairs, queries)
 
     def _match(
-        self, numbers: NDArray[np.int64], idf: NDArray[np.float64], rows: NDArray[np.int64]
+        self, numbers: NDArray[np.uint32], idf: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         starts, lengths = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
         owner = np.repeat(np.arange(len(rows)), lengths)
@@ -105,6 +122,28 @@ class Titles:
         rare = found @ idf / idf.sum()
         columns = [shares, rare, neighbours, found[:, -1], density, last_place / size, head_place / size]
         return np.stack([*columns, np.log1p(lengths)], axis=1)
+
+
+def arrays_of(titles: Sequence[str], analyse: Analyse) -> dict[str, NDArray[Any]]:
+    """starts int64[N + 1] and terms uint32[T] of the titles; words uint32[V], rising, and idf float64[V] of each."""
+    terms: list[int] = []
+    starts = np.zeros(len(titles) + 1, dtype=np.int64)
+    hashes: dict[str, int] = {}
+    for row, title in enumerate(titles):
+        for term in analyse(title):
+            if term not in hashes:
+                hashes[term] = _hash(term)
+            terms.append(hashes[term])
+        starts[row + 1] = len(terms)
+    flat = np.array(terms, dtype=np.uint32)
+    owners = np.repeat(np.arange(len(titles), dtype=np.uint64), np.diff(starts))
+    distinct = np.unique((owners << np.uint64(32)) | flat)
+    words, holding = np.unique(distinct.astype(np.uint32), return_counts=True)
+    return {"starts": starts, "terms": flat, "words": words, "idf": _idf(holding, len(titles))}
+
+
+def _hash(term: str) -> int:
+    return crc32(term.encode("utf-8", "replace"))
 
 
 def _idf(holding: NDArray[np.number], count: int) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from motherlode.recommend.holdout import Holdout, Split, leave_k_out, leave_last, popularity_slices, temporal
     from motherlode.recommend.objective import RetrievalObjective
     from motherlode.recommend.sequences import Sequences, read_sequences
+    from motherlode.recommend.serving import Recommendation, Recommender
     from motherlode.recommend.towers import TowerSettings, UserItemTwoTower
     from motherlode.recommend.train import Trained, TrainSettings
 
@@ -22,6 +23,8 @@ __all__ = [
     "Budget",
     "ExampleBatches",
     "Holdout",
+    "Recommendation",
+    "Recommender",
     "RetrievalObjective",
     "Sequences",
     "Split",
@@ -43,6 +46,8 @@ _HOME = {
     "Budget": "budget",
     "ExampleBatches": "examples",
     "Holdout": "holdout",
+    "Recommendation": "serving",
+    "Recommender": "serving",
     "RetrievalObjective": "objective",
     "Sequences": "sequences",
     "Split": "holdout",

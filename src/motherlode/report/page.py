@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from motherlode.errors import SettingError
-from motherlode.report import queries, sections, tables
+from motherlode.report import blending, queries, sections, tables
 from motherlode.report.markup import el, join
 from motherlode.report.measured import Measured, read_log
 from motherlode.report.shell import write_page
@@ -23,13 +23,16 @@ def write(
     facts: Mapping[str, Any],
     fit_log: Path | None,
     systems: Mapping[str, str],
+    blends: Mapping[str, Any] | None = None,
+    thresholds: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page of an evaluation to `out` and return `out`.
 
     folder_evaluate holds metrics.json and where known per_query.parquet, pairs.parquet, top.parquet; what is
     absent is left out of the page. facts: what was made from what (`summary` is the sentence under the
     title, `simulated` true puts a banner up, the rest is listed). fit_log: the training log, or None.
-    systems: which system plays which role, after (needed), before, lexical, blend. Raises MissingError
+    systems: which system plays which role, after (needed), before, lexical, blend. blends, thresholds: the
+    metrics.json of these stages. Raises MissingError
     without metrics.json, SettingError for a role or a system that is not known, InputError for a table or a
     log that cannot be read.
     """
@@ -43,6 +46,8 @@ def write(
         sections.distributions(measured, systems),
         sections.learning(read_log(fit_log)),
         sections.slice_forest(measured, systems),
+        blending.blends(blends) if blends else None,
+        blending.thresholds(thresholds) if thresholds else None,
         queries.won_and_lost(measured, systems),
         tables.full_table(measured, systems),
         sections.provenance({key: value for key, value in facts.items() if key != "summary"}),

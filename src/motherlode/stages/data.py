@@ -1,16 +1,19 @@
 """Stage `data`: a named data set or a folder of tables becomes the workspace's own tables."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from motherlode.atomic import file_fingerprint
 from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Workspace
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    chosen = recipe.data.model_dump(mode="json", exclude={"root"})
+    chosen = recipe.data.model_dump(mode="json", exclude={"root", "users"})
     if _is_shop(recipe):
-        return {"source": "shop", "items": recipe.data.items, "seed": recipe.seed}
+        users = {"users": recipe.data.users} if recipe.journey == "recommend" else {}
+        return {"source": "shop", "items": recipe.data.items, "seed": recipe.seed, **users}
     return {**chosen, "files": _files(recipe)}
 
 
@@ -32,7 +35,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     elif _is_shop(recipe):
         from motherlode.shop import generate
 
-        tables = generate.write(out, items=data.items, seed=recipe.seed)
+        if recipe.journey == "recommend":
+            tables = generate.write(out, data.items, users=data.users, seed=recipe.seed, views=True, engagement=False)
+        else:
+            tables = generate.write(out, items=data.items, seed=recipe.seed)
     else:
         tables = datasets.load(data.source, out, root=data.root)
     return {"tables": tables.fingerprint(), "source": tables.source}
@@ -42,8 +48,8 @@ def _is_shop(recipe: Recipe) -> bool:
     return recipe.data.source == "shop" and not Path("shop").is_dir()
 
 
-def _files(recipe: Recipe) -> dict[str, list[float]]:
-    """Size and time of the raw files, so that a changed file makes the tables stale without reading it all."""
+def _files(recipe: Recipe) -> dict[str, str]:
+    """What the raw files hold, whenever and wherever they were put: a changed file makes the tables stale."""
     from motherlode import datasets
     from motherlode.datasets.source import default_root
 
@@ -55,10 +61,16 @@ def _files(recipe: Recipe) -> dict[str, list[float]]:
             return {}
         folder = found[0]
     return {
-        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime]
+        path.relative_to(folder).as_posix(): _contents(path, path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@lru_cache(maxsize=1_024)
+def _contents(path: Path, *_stamp: int) -> str:
+    """Fingerprint of the bytes, read once a process while its stamp, size and time of change, stays the same."""
+    return file_fingerprint(path)
 
 
 STAGE = Stage("data", (), settings, work, ("tables/catalogue.parquet",))

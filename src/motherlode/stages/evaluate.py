@@ -24,6 +24,7 @@ SHOWN = 10  # top results kept for the report
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.encoders.encode import encode
+    from motherlode.encoders.fingerprint import weights_fingerprint
     from motherlode.encoders.presets import load
     from motherlode.evaluation.compare import evaluate
     from motherlode.evaluation.slices import by_overlap, overlapping_pairs, token_overlap
@@ -35,8 +36,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     runs = {part: {LEXICAL: held.lexical(LEXICAL, lexical)} for part, held in parts.items()}
     texts = shop.all_texts()
     encoders = [name for name in FOLDERS if name != REFINED or workspace.record("refine")]
+    weights = set()
     for name in encoders:
         model = load(str(workspace / FOLDERS[name]))
+        weights.add(weights_fingerprint(model))
         items = encode(model, texts, "document", workspace / "vectors", f"encoding the catalogue ({name})")
         for part, held in parts.items():
             queries = encode(model, held.texts, "query", workspace / "vectors", f"encoding queries ({name})")
@@ -74,7 +77,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     out = workspace / "evaluate"
     _write_tables(out, result, systems, test)
     write_json(out / "metrics.json", summary)
-    return {"alphas": alphas, "queries": len(test.rows), "last": encoders[-1]}
+    return {"alphas": alphas, "queries": len(test.rows), "last": encoders[-1], "encoders": sorted(weights)}
 
 
 def versus(result: "Evaluation", baseline: str, recipe: Recipe) -> dict[str, Any]:
@@ -149,4 +152,4 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 
 
 OUTPUTS = tuple(f"evaluate/{name}" for name in ("metrics.json", "per_query.parquet", "pairs.parquet", "top.parquet"))
-STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS, version=2, after=("refine",))
+STAGE = Stage("evaluate", ("data", "split", "fit"), settings, work, OUTPUTS, version=3, after=("refine",))

@@ -1,5 +1,6 @@
 """Stage `index`: the catalogue under the trained encoder, and BM25 beside it, as one folder to search."""
 
+from shutil import copy
 from typing import Any
 
 from motherlode.recipe import Recipe
@@ -11,9 +12,14 @@ from motherlode.workspace import Stage, Workspace, no_settings
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.encoders.encode import encode
     from motherlode.encoders.presets import load
+    from motherlode.encoders.vector_cache import prune
+    from motherlode.index import blends
+    from motherlode.index.query_convex import QueryConvex
     from motherlode.index.store import Index
 
     shop = ShopTexts(workspace, recipe)
+    mix = blends.load(workspace / "blend/blend.json")
+    known = workspace.facts("evaluate")
     encoder, facts = encoder_of(workspace)
     model = load(str(encoder))
     vectors = encode(model, shop.all_texts(), "document", workspace / "vectors", "encoding the catalogue")
@@ -22,10 +28,20 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         str(vectors.filename),
         encoder,
         workspace / "index",
-        alpha=workspace.facts("evaluate")["alphas"][workspace.facts("evaluate")["last"]],
+        alpha=mix.alpha if isinstance(mix, QueryConvex) else known["alphas"][known["last"]],
+        mix=None if isinstance(mix, QueryConvex) else mix,
         facts={"weights": facts["weights"], "recipe": recipe.model_dump(mode="json")},
     )
-    return {"items": built.facts["items"], "dense": built.facts["dense"], "alpha": built.facts["alpha"]}
+    prune(workspace / "vectors", known["encoders"])
+    copy(workspace / "thresholds/thresholds.json", workspace / "index")
+    return {
+        "items": built.facts["items"],
+        "dense": built.facts["dense"],
+        "alpha": built.facts["alpha"],
+        "blend": mix.kind,
+    }
 
 
-STAGE = Stage("index", ("data", "fit", "evaluate"), no_settings, work, ("index/current",), after=("refine",))
+OUTPUTS = ("index/current", "index/thresholds.json")
+NEEDS = ("data", "fit", "evaluate", "blend", "thresholds")
+STAGE = Stage("index", NEEDS, no_settings, work, OUTPUTS, after=("refine",))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from motherlode.atomic import read_json
 from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Workspace, no_settings
 
@@ -34,8 +35,19 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         },
         fit_log=workspace / "fit/metrics.jsonl",
         systems={"before": UNTOUCHED, "after": last, "lexical": LEXICAL, "blend": BLENDS[last]},
+        blends=read_json(workspace / "blend/metrics.json"),
+        thresholds=read_json(workspace / "thresholds/metrics.json"),
     )
     return {}
 
 
-STAGE = Stage("report", ("evaluate",), no_settings, work, ("report.html",))
+STAGE = Stage("report", ("evaluate", "blend", "thresholds"), no_settings, work, ("report.html",))
+
+
+def stage_for(recipe: Recipe) -> Stage:
+    """The page of the recipe's journey."""
+    if recipe.journey == "search":
+        return STAGE
+    from motherlode.stages import recommend_report
+
+    return recommend_report.STAGE

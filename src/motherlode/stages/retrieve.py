@@ -1,6 +1,6 @@
 """What each system returns for a part's queries over the whole catalogue, as runs to be measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from motherlode.evaluation.run import Run
 from motherlode.index.blend import convex, convex_pairs, tune_alpha
 from motherlode.index.candidates import Candidates, best
 from motherlode.index.dense import DenseIndex
+from motherlode.index.pool import Pool, pool
+from motherlode.index.word_matches import Titles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,6 +79,21 @@ class Part:
         assert dense.judged_scores is not None and lexical.judged_scores is not None
         pairs = convex_pairs(*legs, dense.judged_scores, lexical.judged_scores, self.judged.indptr, alpha)
         return _run(name, convex(*legs, alpha, self.depth), pairs)
+
+    def pool(self, queries: np.ndarray, items: np.ndarray, lexical: "LexicalIndex", titles: Titles) -> Pool:
+        """What both legs found, every candidate scored by both, with the words it shares with its query."""
+        index = DenseIndex(items, {}, None)
+        wide = self._wide(len(items))
+        legs = {
+            "dense": self.known.drop(index.search(queries, wide), self.depth),
+            "lexical": self.known.drop(lexical.search(self.texts, wide), self.depth),
+        }
+        scorers = {
+            "dense": lambda indptr, rows: index.score(queries, indptr, rows),
+            "lexical": lambda indptr, rows: lexical.score(self.texts, indptr, rows),
+        }
+        found = pool(legs, scorers)
+        return replace(found, matches=titles.matches(self.texts, found.rows))
 
     def best_alpha(self, dense: Run, lexical: Run) -> float:
         """Weight of the dense leg with the best NDCG@10 here: to be asked of the validation part."""

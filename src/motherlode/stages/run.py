@@ -4,42 +4,74 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from motherlode.errors import SettingError
 from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Standing, Workspace
 
-ORDER = ("data", "check", "split", "fit", "evaluate", "index", "report")
+ORDER = ("data", "check", "split", "fit", "evaluate", "blend", "thresholds", "index", "report")
 ASIDE = ("grader", "light_llm", "refine")  # asked for by name; once there, `run` keeps those it builds on fresh
-EVERY = ("data", "check", "split", "grader", "light_llm", "fit", "refine", "evaluate", "index", "report")
+EVERY = (
+    "data", "check", "split", "grader", "light_llm", "fit", "refine", "evaluate", "blend", "thresholds", "index",
+    "report",
+)  # fmt: skip
+RECOMMEND = (
+    "data", "check", "sequences", "views", "codes", "recommend", "recommend_evaluate", "recommend_index", "report",
+)  # fmt: skip
+# what the verbs of search mean on the other journey
+VERBS = {"split": "sequences", "fit": "recommend", "evaluate": "recommend_evaluate", "index": "recommend_index"}
 
 
-def stage(name: str) -> Stage:
-    """The stage of that name."""
-    found: Stage = import_module(f"motherlode.stages.{name}").STAGE
+def order(recipe: Recipe) -> tuple[str, ...]:
+    """The stages of a whole run of the recipe's journey."""
+    return ORDER if recipe.journey == "search" else RECOMMEND
+
+
+def every(recipe: Recipe) -> tuple[str, ...]:
+    """All stages of the recipe's journey, those asked for by name too, each after those it reads."""
+    return EVERY if recipe.journey == "search" else RECOMMEND
+
+
+def stage_of(verb: str, recipe: Recipe) -> str:
+    """The name of the stage that a verb stands for. Raises SettingError where the journey has none."""
+    name = verb if recipe.journey == "search" else VERBS.get(verb, verb)
+    if name not in every(recipe):
+        raise SettingError(
+            f"The journey {recipe.journey} has no stage '{verb}': its stages are {', '.join(every(recipe))}; "
+            "another journey=... has others."
+        )
+    return name
+
+
+def stage(name: str, recipe: Recipe) -> Stage:
+    """The stage of that name as this recipe has it."""
+    module = import_module(f"motherlode.stages.{name}")
+    found: Stage = module.stage_for(recipe) if hasattr(module, "stage_for") else module.STAGE
     return found
 
 
 def run(
     recipe: Recipe,
     workspace: Workspace | Path | str,
-    until: Sequence[str] = ORDER,
+    until: Sequence[str] | None = None,
     tell: Callable[[str, str, float], None] | None = None,
 ) -> Workspace:
-    """Bring the named stages, and those they need, up to date; a killed run goes on where it was.
+    """Bring the named stages (all by default), and those they need, up to date; a killed run goes on where it was.
 
     `tell(stage, what, seconds)` hears of each stage: "fresh", "begins" or "done".
     """
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    wanted = _closure(until, workspace)
+    names = order(recipe) if until is None else [stage_of(name, recipe) for name in until]
+    wanted = _closure(names, workspace, recipe)
     with workspace.locked():
         recipe.save(workspace / "recipe.yaml")
-        for name in EVERY:
+        for name in every(recipe):
             if name not in wanted:
                 continue
-            fresh = workspace.standing(stage(name), recipe).state == "fresh"
+            fresh = workspace.standing(stage(name, recipe), recipe).state == "fresh"
             if tell:
                 tell(name, "fresh" if fresh else "begins", 0.0)
             if not fresh:
-                workspace.run(stage(name), recipe)
+                workspace.run(stage(name, recipe), recipe)
                 if tell:
                     tell(name, "done", (workspace.record(name) or {})["seconds"])
     return workspace
@@ -49,11 +81,12 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
     """What is there, what is stale and why; a stage above another that is not fresh makes it stale."""
     recipe = recipe or workspace.recipe()
     standings: dict[str, Standing] = {}
-    for name in EVERY:
+    for name in every(recipe):
         if name in ASIDE and not workspace.record(name):
             continue
-        found = workspace.standing(stage(name), recipe)
-        above = (*stage(name).needs, *(one for one in stage(name).after if one in standings))
+        one = stage(name, recipe)
+        found = workspace.standing(one, recipe)
+        above = (*one.needs, *(other for other in one.after if other in standings))
         behind = [need for need in above if standings[need].state != "fresh"]
         if found.state == "fresh" and behind:
             found = Standing(name, "stale", f"{behind[0]} is {standings[behind[0]].state}", found.facts, found.seconds)
@@ -61,9 +94,10 @@ def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]
     return list(standings.values())
 
 
-def _closure(names: Sequence[str], workspace: Workspace) -> set[str]:
+def _closure(names: Sequence[str], workspace: Workspace, recipe: Recipe) -> set[str]:
     wanted = set(names)
-    for name in reversed(EVERY):
+    for name in reversed(every(recipe)):
         if name in wanted:
-            wanted |= set(stage(name).needs) | {one for one in stage(name).after if workspace.record(one)}
+            one = stage(name, recipe)
+            wanted |= set(one.needs) | {other for other in one.after if workspace.record(other)}
     return wanted

@@ -1,0 +1,80 @@
+"""Stage `recommend`: train the user-item two-tower on the training events with the sampler of the recipe."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from motherlode.atomic import file_fingerprint, fingerprint
+from motherlode.recipe import Recipe
+from motherlode.stages.samplers import needs_codes
+from motherlode.workspace import Stage, Workspace
+
+if TYPE_CHECKING:
+    from motherlode.semantics.views import Views
+
+FOLDER = "recommend"
+BEST = f"{FOLDER}/best"
+
+
+def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
+    from motherlode.recommend.budget import Budget
+    from motherlode.recommend.towers import TowerSettings
+    from motherlode.recommend.train import TrainSettings, train
+    from motherlode.stages.codes import load_codes
+    from motherlode.stages.samplers import sampler, virtual
+    from motherlode.stages.sequences import load_split
+    from motherlode.stages.views import load_views
+
+    chosen, split = recipe.recommend, load_split(workspace)
+    found = train(
+        split,
+        TowerSettings(chosen.width, chosen.window, chosen.pooling, chosen.user_hidden, chosen.item_hidden),
+        sampler(recipe, split.frequencies, lambda: load_codes(workspace)),
+        TrainSettings(
+            Budget(chosen.unit, chosen.budget),
+            batch=chosen.batch,
+            temperature=chosen.temperature,
+            lr=chosen.lr,
+            item_lr=chosen.item_lr,
+            weight_decay=chosen.weight_decay,
+            warmup=chosen.warmup,
+            patience=chosen.patience,
+            watch=chosen.watch,
+            omega=chosen.virtual.omega,
+            seed=recipe.seed,
+        ),
+        workspace / FOLDER,
+        content=content_of(load_views(workspace)) if chosen.content else None,
+        virtual=virtual(recipe),
+        mark=fingerprint(workspace.inputs(stage_for(recipe), recipe)),
+    )
+    kept = ("best_step", "best_score", "steps", "stopped_early", "examples_a_step")
+    return {
+        **{name: found.facts[name] for name in kept},
+        "weights": file_fingerprint(workspace / BEST / "model.safetensors"),
+        "width": chosen.width,
+        "parameters": sum(value.numel() for value in found.model.parameters()) + found.model.table.weight.numel(),
+    }
+
+
+def content_of(views: "Views") -> np.ndarray:
+    """The mean of the views an item has: float32 [N, d], NaN where it has none."""
+    mean = np.concatenate([block.mean() for _, block in views.blocks()])
+    mean[~views.any_present()] = np.nan
+    return mean
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    return {"seed": recipe.seed, "recommend": recipe.recommend.model_dump(mode="json", exclude={"baselines"})}
+
+
+STAGE = Stage(
+    "recommend", ("data", "sequences"), settings, work, (f"{BEST}/model.safetensors", f"{FOLDER}/metrics.jsonl")
+)
+
+
+def stage_for(recipe: Recipe) -> Stage:
+    """The stage as this recipe has it: views and codes are needed only where the towers or the sampler read them."""
+    more = ("views",) * recipe.recommend.content + ("codes",) * needs_codes(recipe)
+    return replace(STAGE, needs=(*STAGE.needs, *more))
