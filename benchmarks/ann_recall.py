@@ -9,6 +9,7 @@ asks for, and are scored again exactly on vectors of those dimensions. Bytes are
 memory; the vectors that score again are memory-mapped.
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from common import write
+from common import RESULTS, write
 from motherlode.encoders.principal import principal_directions
 from motherlode.index.dense import DenseIndex, Precision
 from search_speed import TRAINED, newest
@@ -87,10 +88,14 @@ def kept_of(true: NDArray[np.int64], found: NDArray[np.int64]) -> float:
 
 
 def main() -> None:
-    """Measure the sets named, or both."""
+    """Measure the sets named, or both; what is known of the other stays in the file."""
+    path = RESULTS / "ann_recall.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    sets = {name: found[name] for name in ("real", "generated") if name in found}
     for name in sys.argv[1:] or ["real", "generated"]:
         items, queries = {"real": real, "generated": generated}[name]()
-        write(f"ann_recall_{name}", {"items": len(items), "rows": measure(items, queries)})
+        sets[name] = {"items": len(items), "rows": measure(items, queries)}
+        write("ann_recall", sets)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ class Side:
         }
         found = pool(self.legs, scorers)
         self.pool = replace(found, matches=titles.matches(part.texts, found.rows))
+        self.model, self.items = model, items
         self.judged: Judged = part.judged
         self.cosines = index.score(queries, part.judged.indptr, part.judged.items).astype(np.float64)
         rarity = self.pool.matches.queries[:, 2]  # type: ignore[union-attr]
@@ -141,9 +142,9 @@ def answers(fit: list[Side], test: Side) -> tuple[dict[str, Candidates], dict[st
     for name, kind in FITTED.items():
         blend = kind.fit(chosen, judged)
         found[name] = blend.blend(test.pool, depth)
-        fitted[name] = {key: value for key, value in blend.to_json().items() if key not in ("mean", "scale", "layers")}
+        fitted[name] = {key: value for key, value in blend.to_json().items() if key not in ("mean", "scale", "weights")}
         if isinstance(blend, LearntBlend):
-            fitted[name]["weights"] = blend.weights
+            fitted[name]["attention"] = blend.attention
             fitted["milliseconds"] = _milliseconds(blend, test.pool)
     return found, fitted
 
@@ -239,11 +240,23 @@ def thresholds(fit: Side, test: Side) -> dict[str, Any]:
         best, has = zip(*(_best(side, grade) for side in (fit, test)), strict=True)
         cut_off = refuse_below(best[0], has[0], 0.1)
         found["refusing"].append({"grade": grade, **rejection(best[1], has[1], cut_off).to_json()})
+    found["strangers"] = strangers(fit, test)
     reference = histogram(fit.legs["dense"].scores[:, :MOST].ravel(), "validation")
     fresh = histogram(test.legs["dense"].scores[:, :MOST].ravel(), "test", reference["edges"])
     worse = histogram(test.legs["dense"].scores[:, :MOST].ravel() - 0.05, "test, 0.05 lower", reference["edges"])
     found["drift"] = [compare(reference, fresh), compare(reference, worse)]
     return found
+
+
+def strangers(fit: Side, test: Side) -> dict[str, Any]:
+    """Refusing queries of another shop: ESCI's at Home Depot, a few of which it could have served."""
+    texts = ShopTexts(Workspace(RUNS / "esci_split_0"), Workspace(RUNS / "esci_split_0").recipe()).queries["text"]
+    asked = np.asarray(encode(fit.model, texts.to_list(), "query", RUNS / "blends_vectors"))
+    foreign = DenseIndex(fit.items, {}, None).search(asked, 1).scores[:, 0]
+    own = [side.legs["dense"].scores[:, 0] for side in (fit, test)]
+    cut_off = refuse_below(own[0], np.ones(len(own[0]), dtype=bool), 0.05)
+    best = np.concatenate([own[1], foreign])
+    return rejection(best, np.arange(len(best)) < len(own[1]), cut_off).to_json()
 
 
 def guaranteed(fit: Side, test: Side, grade: int, share: float) -> dict[str, Any]:
@@ -308,7 +321,7 @@ def _best(side: Side, grade: int) -> tuple[np.ndarray, np.ndarray]:
 
 def titles_of(workspace: Workspace) -> Titles:
     shop = ShopTexts(workspace, workspace.recipe())
-    return Titles(shop.tables.frame("catalogue", ["title"])["title"].to_list(), analyser("en").analyze)
+    return Titles.build(shop.tables.frame("catalogue", ["title"])["title"].to_list(), analyser("en").analyze)
 
 
 def home_depot() -> dict[str, Any]:

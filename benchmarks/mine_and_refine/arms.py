@@ -51,8 +51,13 @@ DATA = (
     Arm("grade 2 only, circle", "grade 2 only", {"loss": "circle"}),
 )
 RIVALS = tuple(Arm(f"mined, {name}", "mined", {"loss": name}) for name in LOSSES if name not in ("circle", "supcon"))
+GAMMAS = tuple(
+    Arm(f"{name}circle, gamma {gamma}", data, {"loss": "circle", "gamma": gamma})
+    for gamma in (8, 16, 32)
+    for name, data in (("", "mined"), ("random verdicts, ", "random"), ("original, ", "original"))
+)
 ABLATIONS = (
-    *(replace(CIRCLE, name=f"circle, gamma {gamma}", fit={"loss": "circle", "gamma": gamma}) for gamma in (8, 16, 32)),
+    *GAMMAS,
     replace(CIRCLE, name="circle, gradient through the weights", loss=lambda: criterion("circle", detach=False)),
     replace(CIRCLE, name="circle, optimum 0.40", loss=lambda: criterion("circle", levels=SYMMETRIC)),
     replace(CIRCLE, name="circle, mean over queries", fit={"loss": "circle", "reduction": "mean"}),

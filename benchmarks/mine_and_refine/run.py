@@ -1,6 +1,7 @@
 """Mine and refine against its controls and rivals: every arm of a study trained and measured, resumably.
 
-    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | every] [seeds=0,1,2] [key=value ...]
+    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | gammas | rivals | every]
+        [seeds=0,1,2] [key=value ...]
 
 STUDY is home_depot_static, home_depot_minilm, esci_static or shop. Settings (as fit.precision=bf16) go to both stages.
 Every arm trains from the same Stage 1 for the same number of steps; of every loss the learning rate is chosen on
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from arenas import Measured, build_pool, measure
-from arms import EVERY, HEADLINE, Arm
+from arms import EVERY, GAMMAS, HEADLINE, RIVALS, Arm
 from material import FOLDER, Material, Study, say, shared
 from noisy_truth import NoisyTruth
 
@@ -36,6 +37,7 @@ STUDIES = {
     "esci_static": Study("esci_static", ESCI, ("preset=tiny",), steps=40, verdicts=8_000, folds=5),
     "shop": Study("shop", ("data.source=shop", "data.items=8000"), ("preset=tiny",), steps=160, verdicts=20_000),
 }
+GROUPS = {"headline": HEADLINE, "gammas": GAMMAS, "rivals": RIVALS, "every": EVERY}
 FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
 ACCURACY = 0.9  # of the generated shop's judge
 
@@ -161,7 +163,7 @@ def main(words: list[str]) -> None:
     if data == "home_depot":
         split = run(study.recipe(0), study.folder(0) / "stage_1", ("split",))
         pool = build_pool(ShopTexts(split, study.recipe(0)), split, shared(grader_of(study), data), data)
-    arms = EVERY if rest[:1] == ["every"] else HEADLINE
+    arms = GROUPS[rest[0] if rest else "headline"]
     for seed in seeds:
         for fold in range(study.folds):
             material = Material(study, seed, shared(grader_of(study, fold), data), pool, fold)
