@@ -12,8 +12,10 @@ from motherlode.encoders.presets import load
 from motherlode.index import blends
 from motherlode.recipe import Recipe
 from motherlode.serve.strata import Strata
+from motherlode.stages.retrieve import Part
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
+from motherlode.stages.thresholds import scored
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +48,29 @@ def test_boundaries_hold_on_the_test_what_a_plain_loop_counts(made):
     shop = ShopTexts(made.workspace, made.recipe)
     model = load(str(made.workspace / "fit/best"))
     items = np.asarray(encode(model, shop.all_texts(), "document", made.workspace / "vectors"))
-    rows, judged = shop.judged("test")
-    queries = np.asarray(encode(model, shop.queries["text"][rows].to_list(), "query", made.workspace / "vectors"))
-    pairs = [
-        (float(queries[query] @ items[item]), grade)
-        for query in range(len(rows))
-        for item, grade in zip(
-            judged.items[judged.indptr[query] : judged.indptr[query + 1]],
-            judged.grades[judged.indptr[query] : judged.indptr[query + 1]],
-            strict=True,
+    part = Part(shop, "test", made.recipe.evaluate.depth)
+    queries = np.asarray(encode(model, part.texts, "query", made.workspace / "vectors"))
+    pairs = scored(part, queries, items, made.recipe)
+    judged = {
+        (query, item): grade
+        for query, item, grade in zip(
+            part.judged.query_rows.tolist(), part.judged.items.tolist(), part.judged.grades.tolist(), strict=True
         )
-    ]
+    }
+    real = len(judged)
+    assert pairs.grades[:real].tolist() == list(judged.values())
+    assert 0.9 * real < len(pairs.grades) - real <= real  # random ones, those left out that were judged or twice there
+    assert not pairs.grades[real:].any()
+    products = queries[pairs.queries[:real]] * items[part.judged.items]
+    np.testing.assert_allclose(pairs.cosines[:real], products.sum(axis=1), atol=1e-5)
+    assert pairs.cosines[real:].mean() < pairs.cosines[:real].mean() - 0.1
     strata = Strata.load(made.workspace / "thresholds")
     for one in made.thresholds["boundaries"]:
         grade, threshold = one["test"]["grade"], one["test"]["threshold"]
         assert threshold == strata.threshold(grade) == one["validation"]["threshold"]
-        shown = [found >= grade for score, found in pairs if score >= threshold]
-        assert abs(one["test"]["shown"] - len(shown)) <= 2  # rounding at the very threshold
-        assert one["test"]["precision"] == pytest.approx(np.mean(shown), abs=0.01)
+        shown = [found >= grade for score, found in zip(pairs.cosines, pairs.grades, strict=True) if score >= threshold]
+        assert one["test"]["shown"] == len(shown)
+        assert one["test"]["precision"] == pytest.approx(np.mean(shown))
 
 
 def test_slices_of_a_boundary_are_parts_of_the_test(made):

@@ -151,6 +151,7 @@ class Thresholds(Strict):
     precision: float = Field(
         0.8, gt=0, lt=1, description="of what is shown as of a grade, the share that is to be of it"
     )
+    random: float = Field(1.0, ge=0, description="random items a judged pair, as grade 0; shortlists hold few such")
 
 
 class Recipe(Strict):

@@ -45,8 +45,8 @@ def thresholds(found: Mapping[str, Any]) -> Markup:
             rows.append(_boundary(f"grade {one[side]['grade']} or more, {side}", one[side]))
         rows += [_boundary(f"grade {part['grade']} or more, {name}", part) for name, part in one["slices"].items()]
     caption = (
-        f"Chosen for a precision of {found['precision']:.0%} among judged pairs of validation queries, and fixed. "
-        "Score: cosine. Precision with a 95 % Wilson interval; recall: of the judged pairs of the grade."
+        f"Chosen for a precision of {found['precision']:.0%} on validation queries, and fixed. Pairs: the judged ones, "
+        f"and {found['random']:g} random items for each, as grade 0. Score: cosine. Precision: 95 % Wilson interval."
     )
     parts = [table(caption, ["shown as", "from score", "precision", "recall", "pairs shown"], rows)]
     parts.append(

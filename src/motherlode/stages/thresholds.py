@@ -20,19 +20,13 @@ LOST = 0.1  # share of answerable queries that refusing may cost
 
 @dataclass(frozen=True)
 class Scored:
-    """The judged pairs of a part with their cosines, and the best cosine of each query's list."""
+    """Pairs of a part with grade and cosine, random ones among them, and the best cosines of each query's list."""
 
     part: "Part"
+    queries: np.ndarray
+    grades: np.ndarray
     cosines: np.ndarray
     top: np.ndarray
-
-    @property
-    def grades(self) -> np.ndarray:
-        return self.part.judged.grades
-
-    @property
-    def queries(self) -> np.ndarray:
-        return self.part.judged.query_rows
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
@@ -50,10 +44,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     for name in ("validation", "test"):
         part = Part(shop, name, recipe.evaluate.depth)
         queries = np.asarray(encode(model, part.texts, "query", workspace / "vectors", f"encoding queries ({name})"))
-        found = part.dense(name, queries, items)
-        assert found.judged_scores is not None
-        top = np.where(found.items[:, :10] >= 0, found.scores[:, :10], np.nan)
-        sides[name] = Scored(part, found.judged_scores.astype(np.float64), top)
+        sides[name] = scored(part, queries, items, recipe)
     fit, test = sides["validation"], sides["test"]
     strata = fit_strata(
         fit.cosines, fit.grades, fit.queries, precision=recipe.thresholds.precision, weights=facts["weights"]
@@ -62,7 +53,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     scores = fit.top[np.isfinite(fit.top)]
     report = {
         "precision": recipe.thresholds.precision,
-        "pool": "judged pairs",
+        "random": recipe.thresholds.random,
         "boundaries": [held(boundary, test) for boundary in strata.boundaries.values()],
         "guarantees": [guarantee(grade, fit, test, recipe) for grade in (1, 2)],
         "refusing": [refusal(grade, fit, test) for grade in (1, 2)],
@@ -70,6 +61,29 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     }
     write_json(workspace / "thresholds/metrics.json", report)
     return {f"grade {boundary.grade}": boundary.threshold for boundary in strata.boundaries.values()}
+
+
+def scored(part: "Part", queries: np.ndarray, items: np.ndarray, recipe: Recipe) -> Scored:
+    """The judged pairs of a part, and random items of the same queries that are not judged, as grade 0."""
+    from motherlode.index.dense import DenseIndex
+
+    judged, count = part.judged, len(items)
+    rng = np.random.default_rng([recipe.seed, judged.n_queries, count])
+    drawn = rng.choice(judged.query_rows, round(recipe.thresholds.random * len(judged.items)))
+    pairs = np.unique(drawn * count + rng.integers(0, count, len(drawn)))
+    pairs = pairs[~np.isin(pairs, judged.query_rows * count + judged.items)]
+    owners, rows = pairs // count, pairs % count
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=judged.n_queries))]).astype(np.int64)
+    strange = DenseIndex(items, {}, None).score(queries, starts, rows)
+    found = part.dense("dense", queries, items)
+    assert found.judged_scores is not None
+    return Scored(
+        part,
+        np.concatenate([judged.query_rows, owners]),
+        np.concatenate([judged.grades, np.zeros(len(owners), dtype=np.int8)]),
+        np.concatenate([found.judged_scores, strange]).astype(np.float64),
+        np.where(found.items[:, :10] >= 0, found.scores[:, :10], np.nan),
+    )
 
 
 def held(boundary: "Boundary", test: Scored) -> dict[str, Any]:
@@ -132,7 +146,7 @@ def _best(side: Scored, grade: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    return {"depth": recipe.evaluate.depth, **recipe.thresholds.model_dump(mode="json")}
+    return {"seed": recipe.seed, "depth": recipe.evaluate.depth, **recipe.thresholds.model_dump(mode="json")}
 
 
 OUTPUTS = ("thresholds/thresholds.json", "thresholds/metrics.json")
