@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -142,8 +143,12 @@ def swap(folder: Path, load: Load) -> None:
 
 def workers(server: psutil.Process) -> list[psutil.Process]:
     """Worker processes, oldest first."""
-    found = [child for child in server.children() if "resource_tracker" not in " ".join(child.cmdline())]
-    return sorted(found, key=psutil.Process.create_time)
+    found = []
+    for child in server.children():
+        with suppress(psutil.Error):  # killed, and not yet taken note of
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                found.append((child.create_time(), child.pid, child))
+    return [child for _, _, child in sorted(found)]
 
 
 def main(workspace: Path, minutes: float = 30, count: int = 2) -> dict[str, Any]:
@@ -174,12 +179,13 @@ def main(workspace: Path, minutes: float = 30, count: int = 2) -> dict[str, Any]
         while (passed := time.monotonic() - began) < 60 * minutes:
             time.sleep(1)
             alive = workers(supervisor)
-            if alive:
-                memory.append((passed, alive[0].memory_info().rss))
-            if len(alive) > 1 and time.monotonic() - killed > 20:
-                alive[-1].send_signal(signal.SIGKILL)
-                load.counts["kills"] += 1
-                killed = time.monotonic()
+            with suppress(psutil.Error):
+                if alive:
+                    memory.append((passed, alive[0].memory_info().rss))
+                if len(alive) > 1 and time.monotonic() - killed > 20:
+                    alive[-1].send_signal(signal.SIGKILL)
+                    load.counts["kills"] += 1
+                    killed = time.monotonic()
         load.over.set()
         for thread in threads:
             thread.join()

@@ -39,6 +39,7 @@ STUDIES = {
 }
 GROUPS = {"headline": HEADLINE, "gammas": GAMMAS, "rivals": RIVALS, "every": EVERY}
 FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
+GAMMA = 64.0  # of arms that name no other
 ACCURACY = 0.9  # of the generated shop's judge
 
 
@@ -74,6 +75,7 @@ def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
         "steps": material.study.steps,
         "keep": "last",
         "validations_per_epoch": 1,
+        "gamma": GAMMA,
         "lr": chosen.lr * factor,
         "head_lr": chosen.head_lr * factor,
         **arm.fit,

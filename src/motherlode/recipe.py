@@ -66,7 +66,7 @@ class Fit(Strict):
     validation_items: int = Field(5_000, ge=0, description="catalogue items beside the judged ones in validation")
     loss: Literal["supcon", "circle", "triplet", "mnrl", "cosent", "graded_circle", "gcl", "roar", "lambda"] = "supcon"
     temperature: float = Field(0.05, gt=0, description="start of the learnable temperature, where the loss has one")
-    gamma: float = Field(64.0, gt=0, description="scale of the circle losses")
+    gamma: float = Field(32.0, gt=0, description="scale of the circle losses")
     supcon: float = Field(0.0, ge=0, description="weight of graded SupCon beside another loss")
     reduction: Literal["sum", "mean"] = "sum"
     unrelated: Literal["none", "random", "in_batch", "both"] = Field(
