@@ -218,16 +218,21 @@ def read_settings(model: type[Model], overrides: Sequence[str]) -> Model:
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a token table: trains in seconds, encodes thousands of texts a second
-    "tiny": {"encoder": {"base": "static"}},
+    "tiny": {
+        "encoder": {"base": "static"},
+        "refine": {"fit": {"loss": "circle", "epochs": 2, "lr": 1e-3, "head_lr": 3e-4}},
+    },
     # a small transformer, wholly fine-tuned: minutes to an hour on a laptop
     "small": {
         "encoder": {"base": "minilm"},
         "fit": {"epochs": 2, "lr": 1.5e-4},
+        "refine": {"fit": {"loss": "circle", "epochs": 1, "lr": 5e-5, "head_lr": 3e-4}},
     },
     # the paper's likely backbone, its name on the hub; wants a GPU or patience
     "base": {
         "encoder": {"base": "intfloat/multilingual-e5-small"},
         "fit": {"epochs": 3, "lr": 5e-5},
+        "refine": {"fit": {"loss": "circle", "epochs": 1, "lr": 1.5e-5, "head_lr": 3e-4}},
     },
 }
 
