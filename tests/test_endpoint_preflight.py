@@ -66,10 +66,10 @@ def test_what_speaks_against_it_is_said(given: dict[str, Any], floors: Floors, a
 def test_limits_a_minute_lengthen_the_job() -> None:
     pairs = pairs_of(8)
     with Server(answer) as server:
-        slow = preflight(grader(server, requests_per_minute=1200), pairs, truth(pairs), 80_000)
-        lean = preflight(grader(server, tokens_per_minute=600_000), pairs, truth(pairs), 80_000)
-    assert slow.seconds == pytest.approx(10_000 * 3 * 60 / 1200)  # three requests, the repair with them, of eight pairs
-    assert lean.seconds == pytest.approx(10_000 * 3 * (400 + 64 + 4 * 32) * 60 / 600_000)
+        slow = preflight(grader(server, requests_per_minute=300), pairs, truth(pairs), 80_000)
+        lean = preflight(grader(server, tokens_per_minute=150_000), pairs, truth(pairs), 80_000)
+    assert slow.seconds == pytest.approx(10_000 * 3 * 60 / 300)  # three requests, the repair with them, of eight pairs
+    assert lean.seconds == pytest.approx(10_000 * 3 * (400 + 64 + 4 * 32) * 60 / 150_000)
 
 
 def test_a_judge_that_always_says_the_same_is_none() -> None:

@@ -80,10 +80,13 @@ def als_model(
         from implicit.cpu.als import AlternatingLeastSquares
     except ImportError as error:
         raise MissingError("This baseline needs the library implicit: pip install implicit.") from error
-    model = AlternatingLeastSquares(
-        factors, regularization=regularisation, alpha=1.0, iterations=iterations, num_threads=1, random_state=seed
-    )
-    model.fit(matrix(train) * (1 + alpha), show_progress=False)
+    from threadpoolctl import threadpool_limits  # a dependency of implicit's
+
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors, regularization=regularisation, alpha=1.0, iterations=iterations, num_threads=1, random_state=seed
+        )
+        model.fit(matrix(train) * (1 + alpha), show_progress=False)
     return model
 
 
