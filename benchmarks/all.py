@@ -42,6 +42,11 @@ COMMANDS = (
     ["mine_and_refine/spelling.py"],
     ["mine_and_refine/round_speed.py"],
     ["recommend_speed.py"],
+    ["recommend_study.py", "beauty"],
+    ["recommend_summary.py", "beauty"],
+    ["recommend_study.py", "instruments"],
+    ["recommend_summary.py", "instruments"],
+    ["recommend_rates.py", "instruments", "temperature=0.2", "views=behaviour+codes"],
     ["table.py"],
 )
 

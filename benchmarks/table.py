@@ -5,6 +5,7 @@ python benchmarks/table.py
 
 from common import HERE, result
 from table_assay import assay
+from table_recommend import recommend
 from table_refine import refine
 from table_search import search
 from table_stage_1 import stage_1
@@ -116,7 +117,7 @@ def unrelated() -> str:
 
 def main() -> None:
     tables = home_depot("tiny") + home_depot("small") + esci() + search() + assay() + refine() + stage_1() + speed()
-    tables += unrelated()
+    tables += unrelated() + recommend()
     lexical = "\n## The lexical leg\n\n`python benchmarks/lexical_engines.py`: the table is in [docs/search.md](../docs/search.md).\n"
     (HERE / "README.md").write_text(HEAD.rstrip() + "\n" + tables + lexical, encoding="utf-8")
 

@@ -1,0 +1,73 @@
+"""The tables of the study of samplers for recommending: every arm of a data set against the bar, and rates of false ones."""
+
+from typing import Any
+
+from common import result
+
+STUDIES = {
+    "beauty": "Amazon Beauty, each user's last item",
+    "instruments": "Amazon Musical Instruments, each user's last item",
+    "ml1m": "MovieLens-1M, ten items a user",
+    "retail": "UCI Online Retail, cut in time",
+    "shop": "the generated shop (simulated)",
+}
+BAR = "against in-batch + logQ"
+FIGURES = ("recall@50", "recall@200", "ndcg@50")
+
+
+def recommend() -> str:
+    text = "".join(_study(name, title) for name, title in STUDIES.items()) + _rates()
+    return f"\n# Recommending\n{text}" if text else ""
+
+
+def _study(name: str, title: str) -> str:
+    if (found := result(f"recommend_{name}")) is None:
+        return ""
+    lines = [
+        f"\n## Samplers: {title}\n",
+        f"`{found['command']}` after `recommend_study.py {name}`; {found['users']:,} users asked, {found['training events']:,} "
+        "training events, the whole catalogue ranked, history left out. Every arm's temperature is the best of its trials on "
+        "validation (seed 0). Brackets: 95 %, bootstrap over users of their means over the seeds that both arms have.\n",
+        "| arm (seeds) | tau | recall@50 | recall@200 | NDCG@50 | tail recall@200 | recall@50 over the bar | recall@200 over "
+        "the bar | CPU-s | encoded items |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, row in sorted(found["arms"].items(), key=lambda one: -one[1]["test"]["recall@200"]):
+        test, over = row["test"], row.get(BAR)
+        gains = [_gain(over[key]) if over else "the bar" for key in ("recall@50", "recall@200")]
+        spent = [
+            "" if row["cpu_seconds"] is None else f"{row['cpu_seconds']:.0f}",
+            "" if row["encoded_items"] is None else f"{row['encoded_items'] / 1e6:.1f} M",
+        ]
+        cells = [f"{test[key]:.4f}" for key in (*FIGURES, "recall@200/tail")]
+        tau = f"{row['temperature']:g}" if row["tried"] else ""
+        lines.append(f"| {arm} ({len(row['seeds'])}) | {tau} | " + " | ".join([*cells, *gains, *spent]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _rates() -> str:
+    rows = []
+    for name in STUDIES:
+        if (found := result(f"recommend_rates_{name}")) is None:
+            continue
+        even = found["tiers"]["uniform"]["false"]
+        for tier, one in found["tiers"].items():
+            against: dict[str, Any] = found["against DNS"].get(tier, {})
+            ratio = f"{against['ratio']:.2f}" if against.get("within_the_curve") else ""
+            rows.append(
+                f"| {name} | {tier} | {one['draws']:,} | {one['false']:.3%} | {one['false'] / even:.1f} | "
+                f"{one['hardness']:.3f} | {ratio} |"
+            )
+    if not rows:
+        return ""
+    return (
+        "\n## False negatives, tier by tier\n\n`recommend_rates.py`: draws that are held-out positives of the same user, under a "
+        "trained two-tower; hardness is the share of uniform items that the user scores below the negative.\n\n"
+        "| data | tier | draws | false | times uniform | hardness | over DNS of the same hardness |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def _gain(found: dict[str, Any]) -> str:
+    return f"{found['relative']:+.1%} [{found['relative_low']:+.1%}, {found['relative_high']:+.1%}]"
