@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from motherlode.atomic import fingerprint
+from motherlode.endpoint.asking import TRIES, TRIES_OF_PARTS, Asking
 from motherlode.endpoint.budget import Budget
 from motherlode.endpoint.client import ChatClient, log, require_httpx
 from motherlode.endpoint.dialect import Dialect
-from motherlode.endpoint.errors import DeclinedError, EndpointError, GivenUpError, SpentError
 from motherlode.endpoint.prompt import LONGEST, pair_ids
 from motherlode.endpoint.query_prompt import (
     LEVELS,
@@ -36,9 +35,6 @@ from motherlode.text.judged_item import judged_item
 
 FEATURES = ("title", "taxonomy", "brand", "attributes", "description")
 QUERY_TOKENS = 24  # most a query may take, with its quotes; more than most need
-TRIES = 4  # of a request that the server answers badly while it is well
-TRIES_OF_PARTS = 2  # once a request has been taken apart to find the item at fault
-IN_VAIN = 3  # single items without an answer, and never one with: it is not the items' fault
 
 
 class QueryWriter:
@@ -71,9 +67,8 @@ class QueryWriter:
         self.tally, self.spent = Tally(), ""
         self._version = fingerprint(settings.model, template_version(), settings.temperature, settings.extra)
         self._path = None if remember is None else Path(remember)
-        self._dialect = Dialect(settings.structured, logprobs=False)
-        self._client = ChatClient(settings, Budget(settings), self.tally)
-        self._in_vain = 0
+        client = ChatClient(settings, Budget(settings), self.tally)
+        self._asking = Asking(settings, client, Dialect(settings.structured, logprobs=False))
 
     def queries(self, items: pl.DataFrame, ceiling: float) -> list[tuple[str, ...] | None]:
         """Up to `each` queries for every row of a catalogue table, broad to narrow; None for a row without any.
@@ -105,7 +100,7 @@ class QueryWriter:
             self.tally.answered += sum(one is not None for one in sheet.queries)
         if spent:
             left = sum(one is None for one in sheet.queries)
-            self.spent = f"the budget is spent ({self._client.budget.spent()}): {left:,} items have no queries"
+            self.spent = f"the budget is spent ({self._asking.client.budget.spent()}): {left:,} items have no queries"
             log.warning("%s: %s", self.settings.name or self.settings.model, self.spent)
         return sheet.queries
 
@@ -113,34 +108,15 @@ class QueryWriter:
         """Fill the sheet, several requests at once; whether the budget ended before it was full."""
         open_rows = [row for row, one in enumerate(sheet.queries) if one is None]
         size = self.settings.pairs_per_request
-        waiting = deque(open_rows[start : start + size] for start in range(0, len(open_rows), size))
-        spent = False
+        parts = [open_rows[start : start + size] for start in range(0, len(open_rows), size)]
 
-        async def work() -> None:
-            nonlocal spent
-            while waiting and not spent:
-                rows = waiting.popleft()
-                try:
-                    await self._ask(sheet, rows)
-                except SpentError:
-                    spent = True  # those under way finish: they are paid for
-                finally:
-                    self._remember({keys[row]: sheet.queries[row] for row in rows})
-
-        if not waiting:
-            return False
-        async with self._client:
-            workers = [asyncio.create_task(work()) for _ in range(min(self.settings.concurrency, len(waiting)))]
+        async def ask(rows: list[int]) -> None:
             try:
-                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            finally:  # one has failed, or somebody pressed ctrl-c
-                for worker in workers:
-                    worker.cancel()
-                ends = await asyncio.gather(*workers, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-        return spent
+                await self._ask(sheet, rows)
+            finally:
+                self._remember({keys[row]: sheet.queries[row] for row in rows})
+
+        return await self._asking.side_by_side(parts, ask)
 
     async def _ask(self, sheet: _Sheet, rows: list[int], problem: str = "", tries: int = TRIES) -> None:
         """One request for these rows, and one more for those whose answer is unusable."""
@@ -148,25 +124,11 @@ class QueryWriter:
         ids = pair_ids([Pair("", sheet.ids[row], "", text) for row, text in zip(rows, texts, strict=True)])
         sent = messages(sheet.system, texts, wants, ids, problem)
         tokens = 64 + len(rows) * (self.settings.answer_tokens or 16 + QUERY_TOKENS * self.each)
-        while True:
-            used = self._dialect
-            body = {"model": self.settings.model, **used.body(sent, schema(), tokens)}
-            if self.settings.temperature is not None:
-                body["temperature"] = self.settings.temperature
-            try:
-                reply, _ = await self._client.ask(body | self.settings.extra, tokens, tries)
-                break
-            except DeclinedError as declined:
-                if not declined.too_long and self._phrase_anew(used, str(declined)):
-                    continue
-                why = str(declined)
-            except GivenUpError as given_up:
-                why = str(given_up)
-                # some servers break (HTTP 500) on a field they do not know instead of declining it
-                if not given_up.slow and not self._client.answered and self._phrase_anew(used, why):
-                    continue
-            await self._take_apart(sheet, rows, problem, why)
+        got = await self._asking.reply(sent, schema(), tokens, tries)
+        if isinstance(got, str):
+            await self._take_apart(sheet, rows, problem, got)
             return
+        reply, _ = got
         row_of = dict(zip(ids, rows, strict=True))
         found, wrong = read_queries(reply.text, {number: len(sheet.wants[row]) for number, row in row_of.items()})
         for number, queries in found.items():
@@ -178,29 +140,11 @@ class QueryWriter:
             self.tally.repairs += 1
             await self._ask(sheet, left, wrong)
 
-    def _phrase_anew(self, used: Dialect, complaint: str) -> bool:
-        """Whether there is another way to ask after this complaint about the one used."""
-        if self._dialect != used:
-            return True  # found meanwhile, by another request
-        if self.settings.temperature is not None and "temperature" in complaint.lower():
-            raise EndpointError(
-                f"{self.settings.model} does not take temperature={self.settings.temperature}: set another one, "
-                f"or none ({complaint})."
-            )
-        lesser = used.lesser(complaint, guess=not self._client.answered)
-        if lesser is None:
-            return False
-        log.info("%s declines (%s): asking with %s", self.settings.url, complaint, lesser)
-        self._dialect = lesser
-        return True
-
     async def _take_apart(self, sheet: _Sheet, rows: list[int], problem: str, why: str) -> None:
         """A request that the server cannot take: ask for its halves, down to the one item that has no queries."""
         if len(rows) == 1:
             log.info("No queries for item %s: %s", sheet.ids[rows[0]], why)
-            self._in_vain += 1
-            if self._in_vain >= IN_VAIN and not self._client.answered:
-                raise EndpointError(f"{self.settings.url} is there but answers none of our requests ({why}).")
+            self._asking.in_vain(why)
             return
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
