@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motherlode.index.blend import convex, convex_pairs, reciprocal_rank_fusion, tune_alpha
+from motherlode.index.blend import convex, convex_pairs, tune_alpha
 from motherlode.index.candidates import Candidates, best
 
 
@@ -54,18 +54,6 @@ def test_convex_is_the_slow_loop(pair, alpha, k):
     assert blended.rows.shape == (len(expected), k)
     assert blended.scores.dtype == np.float32 and blended.rows.dtype == np.int64
     check(blended, expected, k)
-
-
-@given(legs(), st.integers(1, 15))
-def test_reciprocal_rank_fusion_is_the_slow_loop(pair, k):
-    expected = []
-    for found in zip(*map(lists, pair), strict=True):
-        totals = {}
-        for leg in found:
-            for rank, (row, _) in enumerate(leg, start=1):
-                totals[row] = totals.get(row, 0) + 1 / (60 + rank)
-        expected.append(totals)
-    check(reciprocal_rank_fusion(*pair, k), expected, k)
 
 
 @given(legs(), st.sampled_from([0.0, 0.3, 1.0]))

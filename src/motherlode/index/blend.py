@@ -7,16 +7,7 @@ from numpy.typing import NDArray
 
 from motherlode.index.candidates import Candidates, best
 
-RRF_CONSTANT = 60
 ALPHAS = tuple(step / 20 for step in range(21))
-
-
-def reciprocal_rank_fusion(dense: Candidates, lexical: Candidates, k: int) -> Candidates:
-    """Fuse by rank alone: score(d) = sum over the lists that hold d of 1 / (60 + rank of d), ranks from 1.
-
-    Source: Cormack, Clarke & Buettcher, Reciprocal Rank Fusion (SIGIR 2009).
-    """
-    return _fuse(dense, lexical, _reciprocal_ranks(dense), _reciprocal_ranks(lexical), k)
 
 
 def convex(dense: Candidates, lexical: Candidates, alpha: float, k: int) -> Candidates:
@@ -63,10 +54,6 @@ def tune_alpha(
     """
     tried = {alpha: metric(convex(dense, lexical, alpha, k)) for alpha in ALPHAS}
     return max(tried, key=lambda alpha: tried[alpha]), tried
-
-
-def _reciprocal_ranks(leg: Candidates) -> NDArray[np.float64]:
-    return np.broadcast_to(1 / (RRF_CONSTANT + np.arange(1, leg.rows.shape[1] + 1)), leg.rows.shape)
 
 
 def _range(leg: Candidates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

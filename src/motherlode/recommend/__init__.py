@@ -5,8 +5,9 @@ The two verbs are named like their files: `from motherlode.recommend.train impor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from motherlode.lazy import lazily
 
 if TYPE_CHECKING:
     from motherlode.recommend.budget import Budget
@@ -65,8 +66,4 @@ _HOME = {
     "temporal": "holdout",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"motherlode.recommend.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOME)

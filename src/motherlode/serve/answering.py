@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.index.candidates import Candidates
-from motherlode.index.publishing import dead_rows
 from motherlode.index.store import DEPTH, Index
 from motherlode.serve.asks import Ask
 from motherlode.serve.encoding import Encoders
@@ -30,7 +29,7 @@ class Answering:
     def __init__(self, name: str, index: Index, encoders: Encoders, strata: Strata | None) -> None:
         self.name, self.index, self.encoders, self.strata = name, index, encoders, strata
         self.version: int = index.facts["version"]
-        self.dead = frozenset(dead_rows(index.folder).tolist())
+        self.dead = frozenset(index.dead.tolist())
 
     def answers(self, asks: Sequence[Ask]) -> list[Answer]:
         """One answer an ask, in order: the asks' queries are encoded and searched together.

@@ -32,7 +32,7 @@ def filters(answering: Answering) -> dict[str, Any]:
 
     index = answering.index
     alive = np.ones(len(index.items), dtype=bool)
-    alive[list(answering.dead)] = False
+    alive[index.dead] = False
     brands, tops, named = [], [], []
     for batch in index.items.batches(alive):
         frame = pl.DataFrame(batch.select(["brand", "taxonomy", "attributes"]))

@@ -83,10 +83,9 @@ class Part:
     def pool(self, queries: np.ndarray, items: np.ndarray, lexical: "LexicalIndex", titles: Titles) -> Pool:
         """What both legs found, every candidate scored by both, with the words it shares with its query."""
         index = DenseIndex(items, {}, None)
-        wide = self._wide(len(items))
         legs = {
-            "dense": self.known.drop(index.search(queries, wide), self.depth),
-            "lexical": self.known.drop(lexical.search(self.texts, wide), self.depth),
+            "dense": _candidates(self.dense("dense", queries, items)),
+            "lexical": _candidates(self.lexical("lexical", lexical)),
         }
         scorers = {
             "dense": lambda indptr, rows: index.score(queries, indptr, rows),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from motherlode.lazy import lazily
 
 if TYPE_CHECKING:
     from motherlode.tables.check import check_tables, import_tables
@@ -31,8 +32,4 @@ _HOME = {
     "write_source": "tables",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"motherlode.tables.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOME)
