@@ -75,12 +75,15 @@ def test_what_is_reported_was_answered_by_blends_that_had_not_seen_the_query():
     _, found, judged = shop(lexical_knows=True)
     choice = choose(found, judged)
     folds = np.random.default_rng([0, judged.n_queries]).permutation(judged.n_queries) % FOLDS
-    values = np.zeros(judged.n_queries)
-    for fold in range(FOLDS):
-        rest, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        lists = QueryConvex.fit(found.part(rest), judged.part(rest)).blend(found.part(held), 10)
-        values[held] = ranking_metrics(judged.part(held), lists.rows, (10,))["ndcg@10"]
-    assert choice.tried["convex"]["ndcg@10"] == pytest.approx(np.nanmean(values), abs=1e-12)
+    for kind in (QueryConvex, learnt_blend.LearntBlend):
+        values = np.zeros(judged.n_queries)
+        for fold in range(FOLDS):
+            rest, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            lists = kind.fit(found.part(rest), judged.part(rest)).blend(found.part(held), 10)
+            values[held] = ranking_metrics(judged.part(held), lists.rows, (10,))["ndcg@10"]
+        assert choice.tried[kind.kind]["ndcg@10"] == pytest.approx(np.nanmean(values), abs=1e-12)
+    seen = learnt_blend.LearntBlend.fit(found, judged).blend(found, 10)
+    assert choice.tried["learnt"]["ndcg@10"] != pytest.approx(ndcg(seen, judged), abs=1e-6)
     assert set(choice.tried) == {kind.kind for kind in KINDS} == set(choice.fitted)
 
 
