@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from motherlode.atomic import file_fingerprint, fingerprint, read_json
+from motherlode.encoders.fingerprint import hash_tensors, tokenizer_json
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.grading.grader import Graded, Judge, Pair
 
@@ -69,8 +70,6 @@ class GradePrompt:
     @property
     def version(self) -> str:
         """16 hex digits over the tokenizer, the prompt's tokens and the limits."""
-        from motherlode.encoders.fingerprint import tokenizer_json
-
         ids = (self.prefix, self.middle, self.tail, self.grades)
         return fingerprint(PROMPT, ids, QUERY_TOKENS, self.item_tokens, tokenizer_json(self.tokenizer))
 
@@ -332,7 +331,5 @@ def _smollm2() -> str:
 
 def _weights_fingerprint(model: nn.Module) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(model.named_parameters()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    hash_tensors(digest, model.named_parameters())
     return digest.hexdigest()

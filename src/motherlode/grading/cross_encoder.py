@@ -142,12 +142,9 @@ def fingerprint(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", 
     """16 hex digits over every tensor, the tokenizer and the cut."""
     import hashlib
 
-    from motherlode.encoders.fingerprint import tokenizer_json
+    from motherlode.encoders.fingerprint import hash_tensors, tokenizer_json
 
     digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(model.state_dict().items()):
-        tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.view(-1).numpy().tobytes())
+    hash_tensors(digest, model.state_dict().items())
     digest.update(f"{tokenizer_json(tokenizer)}{max_tokens}".encode())
     return digest.hexdigest()

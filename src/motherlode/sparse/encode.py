@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.atomic import fingerprint, replacing
-from motherlode.encoders.fingerprint import tokenizer_json
+from motherlode.encoders.fingerprint import hash_tensors, tokenizer_json
 from motherlode.progress import bar
 from motherlode.sparse.term_vectors import TermVectors
 
@@ -64,10 +64,7 @@ def terms_fingerprint(encoder: TermEncoder) -> str:
     first = encoder.backbone.source[0]
     settings = [encoder.settings, getattr(first, "max_seq_length", None), encoder.backbone.source.prompts]
     digest.update(repr(settings).encode() + tokenizer_json(first.tokenizer).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.view(-1).numpy().tobytes())
+    hash_tensors(digest, encoder.state_dict().items())
     return digest.hexdigest()
 
 
