@@ -16,6 +16,7 @@ from motherlode.workspace import Workspace
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs"  # workspaces: not committed
 RESULTS = HERE / "results"
+WIDTH = 240  # of a line of a result
 
 
 def home_depot(**settings: Any) -> tuple[Workspace, Recipe]:
@@ -59,8 +60,24 @@ def write(name: str, found: dict[str, Any]) -> None:
     command = " ".join(["python", str(script), *sys.argv[1:]])
     RESULTS.mkdir(exist_ok=True)
     record = {"command": command, "machine": machine, "commit": commit, **found}
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(record, indent=2))
+    text = compact(record)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def compact(value: Any, begin: int = 0, room: int = 0) -> str:
+    """JSON with a line for every part that fits in one: `begin` columns are indented, `room` taken by key and comma."""
+    line = json.dumps(value)
+    if not value or not isinstance(value, dict | list) or begin + room + len(line) <= WIDTH:
+        return line
+    inner = begin + 2
+    if isinstance(value, dict):
+        keys = [f"{json.dumps(str(key))}: " for key in value]
+        parts = [key + compact(one, inner, len(key) + 1) for key, one in zip(keys, value.values(), strict=True)]
+        ends = "{}"
+    else:
+        parts, ends = [compact(one, inner, 1) for one in value], "[]"
+    return ends[0] + ",".join(f"\n{' ' * inner}{part}" for part in parts) + f"\n{' ' * begin}{ends[1]}"
 
 
 def result(name: str) -> dict[str, Any] | None:

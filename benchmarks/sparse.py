@@ -12,7 +12,8 @@ BM25 and the trained dense leg of preset tiny (shop) or small (Home Depot); blen
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,16 @@ from motherlode.encoders.presets import load
 from motherlode.evaluation.bootstrap import paired_bootstrap
 from motherlode.evaluation.judged import Judged
 from motherlode.evaluation.ranking import ranking_metrics
-from motherlode.index.blends import CalibratedConvex
+from motherlode.index.analysis import analyser
+from motherlode.index.blends import Blend, CalibratedConvex
 from motherlode.index.candidates import Candidates
 from motherlode.index.dense import DenseIndex
+from motherlode.index.learnt_blend import LearntBlend
 from motherlode.index.pool import Pool, pool
 from motherlode.index.rank_fusion import RankFusion
 from motherlode.index.selection import Selection
+from motherlode.index.store import locale_of
+from motherlode.index.word_matches import Titles
 from motherlode.recipe import Recipe
 from motherlode.sparse.encode import encode_terms
 from motherlode.sparse.index import Impacts, SparseIndex
@@ -42,10 +47,17 @@ from motherlode.stages.shop_texts import ShopTexts
 from motherlode.training.batches import GradedBatches
 from motherlode.training.fit import FitSettings, fit
 from motherlode.training.groups import Caps, GradedGroups
+from motherlode.workspace import Workspace
 
 DEPTH = 100
 METRICS = ("ndcg@10", "recall@100")
 FULL = "+ query-only norm"
+TOGETHER = ("dense + bm25", "dense + sparse", "dense + bm25 + sparse")
+BLENDS: dict[str, type[Blend]] = {
+    "rank fusion": RankFusion,
+    "calibrated convex": CalibratedConvex,
+    "learnt": LearntBlend,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Setting:
 SETTINGS = {
     "home_depot": Setting(
         ("preset=small", "data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07"),
-        "home_depot_small", "minilm", 100, 24, 1e-4, "bf16", (256, 512), 10_000,
+        "home_depot_small", "minilm", 120, 24, 1e-4, "bf16", (256, 512), 10_000,
     ),
     "shop": Setting(
         ("preset=tiny", "split.unseen=1", "split.validation=0.15", "split.test=0.35"),
@@ -97,7 +109,9 @@ class Study:
     def __init__(self, name: str, seed: int) -> None:
         self.setting, self.seed = SETTINGS[name], seed
         self.recipe = Recipe.load(overrides=list(self.setting.recipe))
-        self.workspace = run(self.recipe, RUNS / self.setting.folder, ("fit",))
+        self.workspace = Workspace(RUNS / self.setting.folder)
+        if not (self.workspace / "fit/best").exists():  # a dense encoder that is there is taken as it is
+            run(self.recipe, self.workspace, ("fit",))
         self.shop = ShopTexts(self.workspace, self.recipe)
         self.texts, self.queries = self.shop.texts(), self.shop.queries["text"].to_list()
         self.parts = {part: Part(self.shop, part, DEPTH) for part in ("validation", "test")}
@@ -241,40 +255,66 @@ def other_legs(
 
 
 def blended(study: Study) -> dict[str, Any]:
-    """Three legs against two over the whole catalogue, weights and constants fitted on validation queries."""
-    encoder, _ = study.trained(FULL)
-    sides: dict[str, dict[str, Pool]] = {"two": {}, "three": {}}
-    tested: dict[str, Candidates] = {}
+    """Legs together over the whole catalogue, the sparse one beside BM25 and in its place; fitted on validation."""
+    encoder, spent = study.trained(FULL)
+    titles = study.shop.tables.frame("catalogue", ["title"])["title"].to_list()
+    words = Titles.build(titles, analyser(locale_of(study.shop.tables)).analyze)
+    sides: dict[str, dict[str, Pool]] = {name: {} for name in TOGETHER}
+    lists: dict[str, Candidates] = {}
     index = None
-    for part in study.parts:
+    for part, side in study.parts.items():
         queries, items = study.terms(encoder, np.arange(len(study.texts)), part)
-        if index is None:
-            index = SparseIndex.build(items, study.folder / "index" / "whole")
+        index = index or SparseIndex.build(items, study.folder / "index" / "whole")
         queries = queries.normalised()
         legs, scorers = other_legs(study, part)
-        sides["two"][part] = pool(legs, scorers)
-        legs = legs | {"sparse": index.search(queries, DEPTH)}
-        searched = index
-        scorers = scorers | {"sparse": lambda indptr, rows, q=queries: searched.score(q, indptr, rows)}  # noqa: B023
-        sides["three"][part] = pool(legs, scorers)
-        tested = legs
+        legs["sparse"] = index.search(queries, DEPTH)
+        scorers["sparse"] = partial(index.score, queries)
+        for name in TOGETHER:
+            chosen = name.split(" + ")
+            found = pool({leg: legs[leg] for leg in chosen}, {leg: scorers[leg] for leg in chosen})
+            sides[name][part] = replace(found, matches=words.matches(side.texts, found.rows))
+        lists = legs if part == "test" else lists
+        print(part, flush=True)
     judged = {name: part.judged for name, part in study.parts.items()}
-    lists, fitted = dict(tested), {}
-    for how, kind in {"rank fusion": RankFusion, "calibrated convex": CalibratedConvex}.items():
-        for number, pools in sides.items():
+    lists, fitted = dict(lists), {}
+    for how, kind in BLENDS.items():
+        for name, pools in sides.items():
             blend = kind.fit(pools["validation"], judged["validation"])
-            lists[f"{number} legs, {how}"] = blend.blend(pools["test"], DEPTH)
-            fitted[f"{number} legs, {how}"] = blend.to_json()
+            lists[f"{name}, {how}"] = blend.blend(pools["test"], DEPTH)
+            fitted[f"{name}, {how}"] = getattr(blend, "attention", None) or blend.to_json()
+            print(name, how, flush=True)
     values = {name: ranking_metrics(judged["test"], found.rows) for name, found in lists.items()}
+    two, place, three = TOGETHER
     return {
         "items": len(study.texts),
+        "training_cpu_seconds": round(spent, 1),
         "systems": {name: means(one) for name, one in values.items()},
         "against": {
-            f"three legs vs two, {how}": against(values[f"three legs, {how}"], values[f"two legs, {how}"])
-            for how in ("rank fusion", "calibrated convex")
+            f"{name} vs {base}, {how}": against(values[f"{name}, {how}"], values[f"{base}, {how}"])
+            for how in BLENDS
+            for name, base in ((three, two), (place, two), (three, place))
         },
+        "found by one leg alone": alone(lists, judged["test"]),
         "fitted": fitted,
     }
+
+
+def alone(lists: dict[str, Candidates], judged: Judged) -> dict[str, float]:
+    """Of the relevant items that any leg found among its 100, the share that this leg alone found."""
+    legs = ("dense", "bm25", "sparse")
+    relevant = {leg: relevant_keys(lists[leg].rows, judged) for leg in legs}
+    union = np.unique(np.concatenate(list(relevant.values())))
+    found = {}
+    for leg in legs:
+        others = np.concatenate([relevant[other] for other in legs if other != leg])
+        found[leg] = round(len(np.setdiff1d(relevant[leg], others)) / len(union), 4)
+    return found
+
+
+def relevant_keys(rows: np.ndarray, judged: Judged) -> np.ndarray:
+    """A number for each (query, relevant item) of lists [Q, K]."""
+    query, place = np.nonzero(judged.grades_of(rows) >= 1)
+    return query * (np.int64(judged.items.max()) + 1) + rows[query, place]
 
 
 def speed(study: Study) -> dict[str, Any]:

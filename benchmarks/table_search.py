@@ -102,12 +102,22 @@ def _speed() -> str:
         for name, one in found["cpu_ms"].items():
             text += f"| {name} | {one['mean']:.2f} | {one['median']:.2f} | {one['p5']:.2f} | {one['p95']:.2f} |\n"
         kept = [
-            f"{'all items' if share == 'all' else f'{float(share):.0%} of items'} {value:.3f}"
-            for share, value in next((found[key] for key in found if key.startswith("recall@")), {}).items()
+            f"{_share(share)} {value['recall@100']:.3f}" for share, value in found["recall of the dense leg"].items()
         ]
         ratios = ", ".join(f"{name} {ratio:g}" for name, ratio in found["ratios"].items())
-        text += f"\nTimes ours: {ratios}. Recall of exact search: {', '.join(kept)}.\n"
+        built = ", ".join(f"{name} {seconds:g}" for name, seconds in found["build_cpu_s"].items())
+        text += (
+            f"\nTimes ours: {ratios}. The static encoder takes {found['static encoder cpu_ms']:g} ms a query. Built in CPU-seconds: "
+            f"{built}. Recall@100 of exact search, dense leg: {', '.join(kept)}.\n"
+        )
     return text
+
+
+def _share(name: str) -> str:
+    """How a part of the items is called: "all", a filter's share, or a rival."""
+    if name == "all":
+        return "all items"
+    return f"{float(name):.0%} of items" if name[0] == "0" else name
 
 
 def _recall() -> str:

@@ -84,7 +84,7 @@ def table(study: Study) -> dict[str, Any]:
         rounds.setdefault(path.parent.name, {})[path.parts[-4]] = {key: told[key] for key in KEPT}
     control = arms[f"train on, {LOSS}"]
     curves = {
-        arm: gain(study, seeds, control)
+        arm: gain(seeds, control)
         for arm, seeds in arms.items()
         if arm.removesuffix(f", {LOSS}").replace(" ", "_") in rounds
     }
@@ -92,7 +92,7 @@ def table(study: Study) -> dict[str, Any]:
         "steps": study.steps,
         "loss": LOSS,
         "rounds": rounds,
-        "train on": gain(study, control, control),
+        "train on": gain(control, control),
         "curves": curves,
     }
     if study.name == "shop":
@@ -101,7 +101,7 @@ def table(study: Study) -> dict[str, Any]:
             for arm, seeds in results(study, part(accuracy)).items():
                 if f" at {accuracy:g}, " in arm:
                     base = arms[f"train on, {arm.rpartition(', ')[2]}"]
-                    found["judges"][arm] = gain(study, seeds, base)
+                    found["judges"][arm] = gain(seeds, base)
     return found
 
 

@@ -261,15 +261,15 @@ def results(study: Study, part: str = "sides") -> dict[str, dict[int, dict[str, 
     return found
 
 
-def gain(study: Study, arm: dict[int, dict[str, Measured]], base: dict[int, dict[str, Measured]]) -> dict[str, Any]:
+def gain(arm: dict[int, dict[str, Measured]], base: dict[int, dict[str, Measured]]) -> dict[str, Any]:
     """Arm minus base over the seeds that both have, arena by arena: means, gains, 95 % intervals over queries.
 
-    A query of Home Depot is the same under every seed, and its mean is drawn; a shop's are its own.
+    Where the queries are the same under every seed (the pool), their means are drawn; a seed's own test is its own.
     """
     seeds = sorted(arm.keys() & base.keys())
-    join = np.concatenate if study.name == "shop" else (lambda parts: np.mean(parts, axis=0))
     found: dict[str, Any] = {"seeds": seeds}
     for arena in sorted(arm[seeds[0]] if seeds else ()):
+        join = (lambda parts: np.mean(parts, axis=0)) if arena == "pool" else np.concatenate
         values, against = (join([side[seed][arena].metrics for seed in seeds]) for side in (arm, base))
         facts = [[side[seed][arena].facts() for seed in seeds] for side in (arm, base)]
         line: dict[str, Any] = {}
@@ -299,13 +299,14 @@ def table(study: Study, losses: Sequence[str]) -> dict[str, Any]:
         line = read_json(path)
         boards.setdefault(line["name"], {})[path.parts[-3]] = line
     arms = results(study)
-    if study.name != "shop":  # control and ours, on as many steps, are arms of the study itself
+    if study.name != "shop":  # the study itself has ours, and one of the controls, on as many steps
         own = results(study, "")
-        arms |= {"train on, supcon": own["train on"], "re-graded, with positives, supcon": own["mined, supcon"]}
+        arms |= {f"re-graded, with positives, {loss}": own[f"mined, {loss}"] for loss in losses}
+        arms["train on, supcon"] = own["train on"]
     names = [name.removesuffix(f", {losses[0]}") for name in arms if name.endswith(f", {losses[0]}")]
     gains = {
         loss: {
-            name: gain(study, arms[f"{name}, {loss}"], arms[f"train on, {loss}"])
+            name: gain(arms[f"{name}, {loss}"], arms[f"train on, {loss}"])
             for name in [*names, "train on"]
             if f"{name}, {loss}" in arms and (name in boards or name.startswith(("re-graded", "train on")))
         }
@@ -330,7 +331,7 @@ def main(words: list[str]) -> None:
         side.makers = {name: partial(negatives, side, name) for name in ungraded}
         side.makers |= regraded(side) if study.name == "shop" else {}
         for loss in losses:
-            if study.name == "shop":
+            if study.name == "shop" or loss != "supcon":
                 train(side, original(loss), FACTOR)
             for name in side.makers:
                 train(side, Arm(f"{name}, {loss}", name, {"loss": loss}), FACTOR)
