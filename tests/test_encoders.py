@@ -11,7 +11,7 @@ import torch
 from motherlode.encoders import encode as encode_module
 from motherlode.encoders.encode import encode
 from motherlode.encoders.fingerprint import weights_fingerprint
-from motherlode.encoders.presets import load, weights
+from motherlode.encoders.presets import load, prompts, weights
 from motherlode.encoders.principal import principal_directions
 from motherlode.encoders.static import document_frequency
 from motherlode.encoders.tokens import TokenStore
@@ -37,6 +37,17 @@ def model(request):
 def test_untrained_towers_rank_as_their_backbone_does():
     vectors = two_tower("minilm", TEXTS).encode_document(TEXTS)
     np.testing.assert_allclose(vectors, load("minilm").encode(TEXTS), atol=1e-5)
+
+
+def test_e5_gets_the_prompts_that_its_folder_does_not_name(tmp_path):
+    folder = tmp_path / "intfloat/multilingual-e5-small"
+    folder.parent.mkdir()
+    folder.symlink_to(weights("minilm"))
+    plain, model = load("minilm"), two_tower(str(folder), TEXTS)
+    np.testing.assert_allclose(model.encode_document("mug"), plain.encode("passage: mug"), atol=1e-5)
+    model.save(str(tmp_path / "saved"))
+    np.testing.assert_allclose(load(str(tmp_path / "saved")).encode_query("mug"), plain.encode("query: mug"), atol=1e-5)
+    assert prompts("intfloat/e5-base-v2") and not prompts("intfloat/e5-mistral-7b-instruct") and not prompts("minilm")
 
 
 def test_unit_vectors_on_both_routes(model):

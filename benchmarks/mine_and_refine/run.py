@@ -3,9 +3,10 @@
     MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | gammas | rivals | every]
         [seeds=0,1,2] [key=value ...]
 
-STUDY is home_depot_static, home_depot_minilm, esci_static or shop. Settings (as fit.precision=bf16) go to both stages.
-Every arm trains from the same Stage 1 for the same number of steps; of every loss the learning rate is chosen on
-validation among the same factors, with the first seed. What is done is not done again. `summary.py STUDY` makes tables.
+STUDY is home_depot_static, home_depot_minilm, home_depot_e5, esci_static or shop. Settings (as fit.precision=bf16) go
+to both stages; with that one the vectors to measure are bfloat16 too, of every arm alike. Every arm trains from the
+same Stage 1 for the same number of steps; of every loss the learning rate is chosen on validation among the same
+factors, with the first seed. What is done is not done again. `summary.py STUDY` makes tables.
 """
 
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from arenas import Measured, build_pool, measure
 from arms import EVERY, GAMMAS, HEADLINE, RIVALS, Arm
-from material import FOLDER, Material, Study, say, shared
+from material import FOLDER, Material, Study, quick, say, shared
 from noisy_truth import NoisyTruth
 
 from motherlode.atomic import fingerprint, read_json, write_json
@@ -34,6 +35,14 @@ ESCI = ("data.source=esci", "split.validation=0.15")
 STUDIES = {
     "home_depot_static": Study("home_depot_static", HOME_DEPOT, ("preset=tiny",), steps=160, verdicts=30_000),
     "home_depot_minilm": Study("home_depot_minilm", HOME_DEPOT, ("preset=small",), steps=40, verdicts=30_000),
+    # the paper's likely backbone, as a sentence-transformers folder with its two prompts at runs/e5_small
+    "home_depot_e5": Study(
+        "home_depot_e5",
+        HOME_DEPOT,
+        ("preset=base", f"encoder.base={FOLDER.parent / 'e5_small'}"),
+        steps=40,
+        verdicts=30_000,
+    ),
     "esci_static": Study("esci_static", ESCI, ("preset=tiny",), steps=40, verdicts=8_000, folds=5),
     "shop": Study("shop", ("data.source=shop", "data.items=8000"), ("preset=tiny",), steps=160, verdicts=20_000),
 }
@@ -94,7 +103,8 @@ def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
         provenance={"arm": arm.name},
         loss=arm.loss() if arm.loss else None,
     )
-    found = measure(shop, folder / "best", folder / "vectors", material.pool)
+    with quick(material.study.bf16):
+        found = measure(shop, folder / "best", folder / "vectors", material.pool)
     for name, one in found.items():
         one.save(folder / f"{name}.npz")
     _lighten(folder)
@@ -116,7 +126,8 @@ def baselines(material: Material) -> None:
         folder = material.folder / "arms" / name.replace(" ", "_")
         if (folder / "arm.json").exists():
             continue
-        found = measure(material.shop, base, material.workspace / "vectors", material.pool)
+        with quick(material.study.bf16):
+            found = measure(material.shop, base, material.vectors, material.pool)
         for arena, one in found.items():
             one.save(folder / f"{arena}.npz")
         report = {arena: one.facts() for arena, one in found.items()}
@@ -160,7 +171,7 @@ def main(words: list[str]) -> None:
     factors = tuple(float(one) for one in given.pop("factors", "0.3,1.0").split(","))
     study = STUDIES[name]
     study = Study(**{**vars(study), "fit": (*study.fit, *(f"{key}={value}" for key, value in given.items()))})
-    data = name.split("_static")[0].split("_minilm")[0]
+    data = name.removesuffix("_static").removesuffix("_minilm").removesuffix("_e5")
     pool = None
     if data == "home_depot":
         split = run(study.recipe(0), study.folder(0) / "stage_1", ("split",))

@@ -1,11 +1,13 @@
-"""Which weights a name stands for."""
+"""Which weights a name stands for, and the prompts they were trained with."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 from motherlode.errors import MissingError
 
 PRESETS = ("static", "minilm")
+E5 = re.compile(r"(^|/)intfloat/(multilingual-)?e5-(small|base|large)(-v2)?/?$")
 
 
 def weights(name: str) -> str:
@@ -27,6 +29,11 @@ def weights(name: str) -> str:
     return str(Path(spec.origin).parent / "model")
 
 
+def prompts(name: str) -> dict[str, str] | None:
+    """Prompts that weights were trained with, where the folder does not say so itself: E5's by its models' card."""
+    return {"query": "query: ", "document": "passage: "} if E5.search(name) else None
+
+
 def load(name: str, device: str = "cpu"):  # type: ignore[no-untyped-def]
     """Load a preset, a folder or a hub name as a `SentenceTransformer`, in evaluation mode.
 
@@ -39,7 +46,7 @@ def load(name: str, device: str = "cpu"):  # type: ignore[no-untyped-def]
     disable_progress_bar()  # ours say more
     path = weights(name)
     try:
-        return SentenceTransformer(path, device=device).eval()
+        return SentenceTransformer(path, device=device, prompts=prompts(name)).eval()
     except (OSError, ValueError) as error:
         raise MissingError(
             f"No encoder could be loaded from '{name}': give 'static', 'minilm', a folder saved by "
