@@ -16,7 +16,7 @@ FIGURES = ("recall@50", "recall@200", "ndcg@50")
 
 
 def recommend() -> str:
-    text = "".join(_study(name, title) for name, title in STUDIES.items()) + _rates()
+    text = "".join(_study(name, title) for name, title in STUDIES.items()) + _rates() + _speed()
     return f"\n# Recommending\n{text}" if text else ""
 
 
@@ -67,6 +67,36 @@ def _rates() -> str:
         + "\n".join(rows)
         + "\n"
     )
+
+
+def _speed() -> str:
+    text = ""
+    if found := result("recommend_speed"):
+        step = found["step"]
+        text += (
+            f"\n## Speed of training\n\n`{found['command']}`: {found['items']:,} items, {found['batch']:,} examples a step, one "
+            f"thread, in turns. Of a step with {step['negatives']}, sampling takes {step['sampling_share']:.0%} and interpolation "
+            f"{step['interpolation_share']:.0%}.\n\n| training | examples a CPU-second |\n|---|---|\n"
+        )
+        text += "".join(f"| {name} | {rate:,} |\n" for name, rate in found["examples_a_cpu_second"].items())
+        times = ", ".join(f"{name} {ratio:g}" for name, ratio in found["times_torch_rechub"].items())
+        size = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found["bytes_an_item"].items())
+        million = found["million"]
+        text += (
+            f"\nTimes torch-rechub's YoutubeDNN at 100 negatives: {times}. Times the best plain torch: "
+            + ", ".join(f"{name} {ratio:g}" for name, ratio in found["times_plain_torch"].items())
+            + f". Bytes an item: {size}. With 1,000,000 items: {million['examples_a_cpu_second']:,} examples a CPU-second, "
+            f"{million['largest_resident_mb']:,} MB.\n"
+        )
+    if found := result("codebooks"):
+        errors = {name: sum(one["primary"] for one in rounds) / len(rounds) for name, rounds in found["error"].items()}
+        text += (
+            f"\nCodebooks (`{found['command']}`), {found['items']:,} items, {found['views']} views of {found['width']} dimensions, "
+            f"{found['primary']} and {found['secondary']} codes: {found['times_faiss']:g} times the CPU time of two bare faiss "
+            f"k-means (target {found['target']:g}); squared distance to the primary centre {errors['motherlode']:.4f} against "
+            f"{errors['faiss']:.4f}.\n"
+        )
+    return text
 
 
 def _gain(found: dict[str, Any]) -> str:

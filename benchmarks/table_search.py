@@ -11,7 +11,7 @@ METHODS = ("risk control", "learn then test")
 
 
 def search() -> str:
-    return _blends() + _thresholds() + _speed() + _recall()
+    return _blends() + _thresholds() + _speed() + _recall() + _serving()
 
 
 def _blends() -> str:
@@ -137,6 +137,25 @@ def _recall() -> str:
                 f"| {row['dimensions']} | {row['precision']} | {row['bytes']:,} | {row['recall@10']:.3f} | "
                 f"{row['recall@100']:.3f} | {row['cpu_ms']:.2f} |\n"
             )
+    return text
+
+
+def _serving() -> str:
+    text = ""
+    if found := result("http_overhead"):
+        rows = found["CPU microseconds a request"]
+        text += (
+            f"\n## Serving\n\n`{found['command']}`: CPU-microseconds of the server a request, {found['items']:,} items.\n\n"
+            "| request | median | quietest |\n|---|---|---|\n"
+        )
+        text += "".join(f"| {name} | {one['median']:.0f} | {one['quiet']:.0f} |\n" for name, one in rows.items())
+    if found := result("serve_load"):
+        spent = ", ".join(f"{name} {value:g} ms" for name, value in found["search ms"].items())
+        text += (
+            f"\n`{found['command']}`: {found['minutes']:g} minutes of searches, upserts, hot swaps, rubbish and killed workers: "
+            f"{found['counts']['searches']:,} searches, {found['counts']['kills']} kills, {len(found['wrong'])} wrong answers, "
+            f"{len(found['lost'])} lost changes; {spent}; memory {found['memory growth']:+.1%} from a quarter of the time to its end.\n"
+        )
     return text
 
 
