@@ -56,6 +56,17 @@ GAMMAS = tuple(
     for gamma in (8, 16, 32)
     for name, data in (("", "mined"), ("random verdicts, ", "random"), ("original, ", "original"))
 )
+# verdicts on the nearest neighbours, for what that does to a test that takes the unjudged for wrong
+RANKED = tuple(
+    Arm(f"{data}, {name}", data, fit)
+    for data in ("ranked", "ranked verdicts")
+    for name, fit in (
+        ("supcon", {"loss": "supcon"}),
+        ("circle, gamma 32", {"loss": "circle", "gamma": 32}),
+        ("circle, gamma 16", {"loss": "circle", "gamma": 16}),
+        ("circle, gamma 32 + 1.0 supcon", {"loss": "circle", "gamma": 32, "supcon": 1.0}),
+    )
+)
 ABLATIONS = (
     *GAMMAS,
     replace(CIRCLE, name="circle, gradient through the weights", loss=lambda: criterion("circle", detach=False)),
@@ -69,4 +80,4 @@ ABLATIONS = (
         for weight in (0.1, 1.0)
     ),
 )
-EVERY = (*HEADLINE, *DATA, *RIVALS, *ABLATIONS)
+EVERY = (*HEADLINE, *DATA, *RIVALS, *ABLATIONS, *RANKED)

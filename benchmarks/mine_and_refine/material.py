@@ -122,9 +122,9 @@ class Material:
             held_out=self.held_out,
         )
 
-    def mine(self, name: str, settings: RoundSettings) -> Round:
+    def mine(self, name: str, settings: RoundSettings, ledger_name: str = "mined") -> Round:
         """A round under Stage 1; its verdicts in a ledger of this seed alone, so that a budget means what it says."""
-        with Ledger(self.folder / "mined.sqlite") as ledger:
+        with Ledger(self.folder / f"{ledger_name}.sqlite") as ledger:
             found = mine_round(self.ground, self.texts, self.grader, ledger, self.folder / name, settings)
         print(f"{self.study.name} seed {self.seed}, {name}: {found.report}", flush=True)
         return found
@@ -133,12 +133,18 @@ class Material:
     def mined(self) -> Round:
         return self.mine("mined", RoundSettings(self.study.k, Rule(), self.study.verdicts, "random", self.seed))
 
-    def all_verdicts(self) -> pl.DataFrame:
+    @cached_property
+    def ranked(self) -> Round:
+        """As many verdicts as `mined`, on the nearest of all neighbours."""
+        settings = RoundSettings(self.study.k, Rule(), self.study.verdicts, "rank", self.seed)
+        return self.mine("ranked", settings, "ranked")
+
+    def all_verdicts(self, name: str = "mined") -> pl.DataFrame:
         """Every pair the mining bought a verdict on, whatever its rank: query_id, item_id, grade, expected."""
-        _ = self.mined
-        with np.load(self.folder / "mined/plan.npz") as held:
+        _ = self.ranked if name == "ranked" else self.mined
+        with np.load(self.folder / name / "plan.npz") as held:
             queries, items = held["queries"], held["items"]
-        with Ledger(self.folder / "mined.sqlite") as ledger:
+        with Ledger(self.folder / f"{name}.sqlite") as ledger:
             return self._graded(self.ground.query_ids[queries], self.ground.item_ids[items], ledger)
 
     def random_verdicts(self) -> pl.DataFrame:
@@ -166,8 +172,9 @@ class Material:
         """What an arm trains on: query_id, item_id, grade.
 
         original: the human grades. mined: with them what the rule keeps. verdicts: with them all that mining had
-        graded. random: with them the control's. naive: with them un-graded neighbours. mined alone: no originals.
-        no top 10, grade 2 only, no positives: `mined` under another rule.
+        graded. ranked, ranked verdicts: the same with verdicts on the nearest neighbours. random: with them the
+        control's. naive: with them un-graded neighbours. mined alone: no originals. no top 10, grade 2 only, no
+        positives: `mined` under another rule.
         """
         path = self.folder / "data" / f"{data.replace(' ', '_')}.parquet"
         if not path.exists():
@@ -184,6 +191,10 @@ class Material:
             return self.mined.mined
         if data == "verdicts":
             return _beside(self.originals, self.all_verdicts())
+        if data == "ranked":
+            return self.ranked.judgements
+        if data == "ranked verdicts":
+            return _beside(self.originals, self.all_verdicts("ranked"))
         if data == "random":
             return _beside(self.originals, self.random_verdicts())
         if data == "naive":
