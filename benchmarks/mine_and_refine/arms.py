@@ -56,10 +56,10 @@ GAMMAS = tuple(
     for gamma in (8, 16, 32)
     for name, data in (("", "mined"), ("random verdicts, ", "random"), ("original, ", "original"))
 )
-# verdicts on the nearest neighbours, for what that does to a test that takes the unjudged for wrong
+# verdicts on the nearest neighbours first, or in a recipe's order, where a test takes the unjudged for wrong
 RANKED = tuple(
     Arm(f"{data}, {name}", data, fit)
-    for data in ("ranked", "ranked verdicts")
+    for data in ("ranked", "mixed", "ranked verdicts")
     for name, fit in (
         ("supcon", {"loss": "supcon"}),
         ("circle, gamma 32", {"loss": "circle", "gamma": 32}),

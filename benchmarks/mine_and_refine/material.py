@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from motherlode.grading.grader import Grader, decide
 from motherlode.grading.ledger import Ledger
 from motherlode.grading.pairs import PairTexts
 from motherlode.grading.remembered import Remembered
+from motherlode.index.items import documents
+from motherlode.index.lexical import LexicalIndex
 from motherlode.mining.ground import Ground
 from motherlode.mining.mined import merge, unjudged
 from motherlode.mining.naive_miner import NaiveMiner
@@ -139,6 +141,31 @@ class Material:
         settings = RoundSettings(self.study.k, Rule(), self.study.verdicts, "rank", self.seed)
         return self.mine("ranked", settings, "ranked")
 
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, in the shop, of the queries and items of `ground`."""
+        pairs = self.shop.pairs("train")
+        return np.unique(pairs.queries), np.unique(pairs.items)
+
+    def query_texts(self) -> list[str]:
+        return list(self.shop.queries["text"][self.rows[0]].to_list())
+
+    def lexical(self) -> LexicalIndex:
+        """BM25 over the items of `ground`."""
+        folder = self.folder / "lexical"
+        if not folder.exists():
+            place = {int(row): number for number, row in enumerate(self.rows[1])}
+            found = ((place[row], text) for row, text in documents(self.shop.tables) if row in place)
+            LexicalIndex.build(found, folder)
+        return LexicalIndex.open(folder)
+
+    @cached_property
+    def mixed(self) -> Round:
+        """As many verdicts as `mined`, in the order that a recipe's rounds buy in; BM25 is its second opinion."""
+        self.ground = replace(self.ground, legs={"bm25": self.lexical().search(self.query_texts(), self.study.k).rows})
+        settings = RoundSettings(self.study.k, Rule(), self.study.verdicts, "mixed", self.seed)
+        return self.mine("mixed", settings, "mixed")
+
     def all_verdicts(self, name: str = "mined") -> pl.DataFrame:
         """Every pair the mining bought a verdict on, whatever its rank: query_id, item_id, grade, expected."""
         _ = self.ranked if name == "ranked" else self.mined
@@ -172,9 +199,9 @@ class Material:
         """What an arm trains on: query_id, item_id, grade.
 
         original: the human grades. mined: with them what the rule keeps. verdicts: with them all that mining had
-        graded. ranked, ranked verdicts: the same with verdicts on the nearest neighbours. random: with them the
-        control's. naive: with them un-graded neighbours. mined alone: no originals. no top 10, grade 2 only, no
-        positives: `mined` under another rule.
+        graded. ranked, ranked verdicts: the same with verdicts on the nearest neighbours. mixed: what the rule keeps
+        of verdicts bought in a recipe's order. random: with them the control's. naive: with them un-graded
+        neighbours. mined alone: no originals. no top 10, grade 2 only, no positives: `mined` under another rule.
         """
         path = self.folder / "data" / f"{data.replace(' ', '_')}.parquet"
         if not path.exists():
@@ -191,6 +218,8 @@ class Material:
             return self.mined.mined
         if data == "verdicts":
             return _beside(self.originals, self.all_verdicts())
+        if data == "mixed":
+            return self.mixed.judgements
         if data == "ranked":
             return self.ranked.judgements
         if data == "ranked verdicts":

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,6 @@ from motherlode.evaluation.judged import Judged
 from motherlode.grading import job
 from motherlode.grading.grader import Grader, decide
 from motherlode.grading.ledger import Ledger
-from motherlode.index.items import documents
-from motherlode.index.lexical import LexicalIndex
 from motherlode.mining.bm25_miner import Bm25Miner
 from motherlode.mining.gist_miner import GistMiner
 from motherlode.mining.leaderboard import standing
@@ -84,24 +82,6 @@ class Side(Material):
         super().__init__(study, seed, grader, pool)
         self.folder = FOLDER / study.name / part / f"seed_{seed}"
         self.makers: dict[str, Maker] = {}
-
-    @cached_property
-    def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows, in the shop, of the queries and items of `ground`."""
-        pairs = self.shop.pairs("train")
-        return np.unique(pairs.queries), np.unique(pairs.items)
-
-    def query_texts(self) -> list[str]:
-        return list(self.shop.queries["text"][self.rows[0]].to_list())
-
-    def lexical(self) -> LexicalIndex:
-        """BM25 over the items of `ground`."""
-        folder = self.folder / "lexical"
-        if not folder.exists():
-            place = {int(row): number for number, row in enumerate(self.rows[1])}
-            found = ((place[row], text) for row, text in documents(self.shop.tables) if row in place)
-            LexicalIndex.build(found, folder)
-        return LexicalIndex.open(folder)
 
     def verdicts(self, queries: np.ndarray, items: np.ndarray) -> np.ndarray:
         """The grader's grades of pairs of rows of `ground`."""
