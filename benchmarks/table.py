@@ -8,6 +8,7 @@ from table_assay import assay
 from table_recommend import recommend
 from table_refine import refine
 from table_search import search
+from table_semantic import semantic
 from table_stage_1 import stage_1
 
 HEAD = (HERE / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
@@ -116,7 +117,17 @@ def unrelated() -> str:
 
 
 def main() -> None:
-    tables = home_depot("tiny") + home_depot("small") + esci() + search() + assay() + refine() + stage_1() + speed()
+    tables = (
+        home_depot("tiny")
+        + home_depot("small")
+        + esci()
+        + search()
+        + assay()
+        + refine()
+        + stage_1()
+        + semantic()
+        + speed()
+    )
     tables += unrelated() + recommend()
     lexical = "\n## The lexical leg\n\n`python benchmarks/lexical_engines.py`: the table is in [docs/search.md](../docs/search.md).\n"
     (HERE / "README.md").write_text(HEAD.rstrip() + "\n" + tables + lexical, encoding="utf-8")

@@ -33,19 +33,14 @@ def _head() -> str:
 
 
 def _rows(name: str, arm: dict[str, Any]) -> str:
-    """One row for each arm it is held against; the group's first arm has no gains."""
-    text, first = "", True
-    for key, parts in arm.items():
-        base = key.removeprefix("against ")
-        if base == key or (base == name and len([one for one in arm if one.startswith("against ")]) > 1):
-            continue
-        test = parts["test"]
-        means = [f"{test[one]['mean']:.4f}" if first else "" for one in SHOWN]
-        gains = ["", *([""] * len(SHOWN))] if base == name else [base, *(_gain(test[one]) for one in SHOWN)]
-        label = f"{name} ({len(arm['seeds'])})" if first else ""
-        rate = f"{arm['first seed']['factor']:g}" if first else ""
-        text += f"| {' | '.join([label, rate, *means, *gains])} |\n"
-        first = False
+    """A row with the arm's means and its gains over each arm it answers to."""
+    label = f"{name} ({len(arm['seeds'])})"
+    head = [label, f"{arm['first seed']['factor']:g}", *(f"{arm['mean'][one]:.4f}" for one in SHOWN)]
+    text = ""
+    for base, gains in (arm["against"] or {"": None}).items():
+        cells = [f"{_gain(gains[one])}" if gains else "" for one in SHOWN]
+        text += f"| {' | '.join([*head, base, *cells])} |\n"
+        head = [""] * len(head)
     return text
 
 

@@ -83,12 +83,10 @@ class SentenceTransformersLoss(nn.Module):
             )
         queries, query_of = distinct_texts(columns[:1])
         items, item_of = distinct_texts(columns[1:])
-        query_vectors = self.model(queries)["sentence_embedding"]
-        item_vectors = self.model(items)["sentence_embedding"]
-        with torch.autocast(query_vectors.device.type, enabled=False):  # bands are narrower than a bf16 cosine is exact
-            scores = (
-                functional.normalize(query_vectors.float(), dim=1) @ functional.normalize(item_vectors.float(), dim=1).T
-            )
+        made = [self.model(texts)["sentence_embedding"] for texts in (queries, items)]
+        with torch.autocast(made[0].device.type, enabled=False):  # bands are narrower than a bf16 cosine is exact
+            query_vectors, item_vectors = (functional.normalize(vectors.float(), dim=1) for vectors in made)
+            scores = query_vectors @ item_vectors.T
         device = scores.device
         # item columns follow each other in item_of; labels run the other way round
         given = labels.reshape(-1, width).T.flatten().to(device, torch.float32)
@@ -100,6 +98,12 @@ class SentenceTransformersLoss(nn.Module):
         grades = grades.masked_fill(~mask, 0.0)
         if self.in_batch:
             mask = mask.any(dim=0).expand_as(mask)  # but not what is filling wherever it stands
+        return self.widened(scores, grades, mask, query_vectors, item_vectors)
+
+    def widened(  # what adds columns reads all of them
+        self, scores: Tensor, grades: Tensor, mask: Tensor, _queries: Tensor, _items: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows with further columns, from the unit vectors [Q, D] and [M, D] behind them: none here."""
         return scores, grades, mask
 
     def get_config_dict(self) -> dict[str, Any]:
