@@ -4,9 +4,10 @@ Beside it two baselines: the commonest grade, and the best thresholds on the bes
 MiniLM's cosine (blend and thresholds exact on the training pairs). Home Depot's raters give a ceiling: see
 motherlode.grading.rater_ceiling for what it assumes. Intervals are 95 %, from a bootstrap over queries.
 
-    MOTHERLODE_DATA=... python benchmarks/graders.py home_depot | esci [FOLDER]  [key=value ...]
+    MOTHERLODE_DATA=... python benchmarks/graders.py [stacked] home_depot | esci [FOLDER]  [key=value ...]
 
-With a FOLDER training starts from a grader trained before (such as Home Depot's) instead of from MiniLM.
+With a FOLDER training starts from a grader trained before (such as Home Depot's) instead of from MiniLM. `stacked`,
+with the words the cross-encoder was trained with, puts the grader from cheap signals, and both stacked, beside it.
 """
 
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import yaml
 
 from common import RUNS, write
 from motherlode.atomic import fingerprint, read_json
@@ -21,10 +23,14 @@ from motherlode.encoders.encode import encode
 from motherlode.encoders.presets import load
 from motherlode.evaluation.agreement import agreement, agreement_gain, agreement_interval
 from motherlode.evaluation.calibration_error import calibration_error
+from motherlode.grading.cross_encoder_fit import soft_targets
 from motherlode.grading.grader import decide
 from motherlode.grading.rater_ceiling import rater_ceiling
+from motherlode.grading.stacked import Stack
 from motherlode.grading.threshold_baseline import majority_baseline, threshold_baseline
 from motherlode.recipe import Recipe
+from motherlode.stages import features_grader, stacked_grader
+from motherlode.stages.graders import FOLDERS
 from motherlode.stages.learned_grader import judged_parts
 from motherlode.stages.retrieve import lexical_index
 from motherlode.stages.run import run
@@ -83,6 +89,59 @@ def fold(settings: list[str], name: str) -> pl.DataFrame:
     )
 
 
+def trained(settings: list[str], name: str) -> tuple[Workspace, Recipe]:
+    """The workspace of a cross-encoder, trained unless it is there, with the grader from features beside it."""
+    workspace, recipe = Workspace(RUNS / name), Recipe.load(overrides=settings)
+    if not (workspace / "grader/metrics.json").exists():  # one trained by an older version is as good
+        run(recipe, workspace, ("grader",), tell=lambda *what: print(name, *what, flush=True))
+    if "random" not in yaml.safe_load((workspace / "recipe.yaml").read_text())["grader"]:
+        recipe = Recipe.load(overrides=[*settings, "grader.random=0"])  # what it has learnt from
+    workspace.run(features_grader.STAGE, recipe)
+    return workspace, recipe
+
+
+def answers(workspace: Workspace, part: str, words: tuple[str, ...]) -> tuple[pl.DataFrame, list[np.ndarray]]:
+    """The part's judged pairs, and the calibrated probabilities of each grader the workspace has trained."""
+    frames = [pl.read_parquet(workspace / f"{FOLDERS[word]}/{part}.parquet") for word in words]
+    assert all(frame["item_id"].equals(frames[0]["item_id"]) for frame in frames)
+    return frames[0], [frame[PROBABILITIES].to_numpy() for frame in frames]
+
+
+def stacked_fold(settings: list[str], name: str) -> pl.DataFrame:
+    """Test pairs of one split with the grades of features, cross-encoder and both stacked."""
+    workspace, _ = trained(settings, name)
+    held_out, known = answers(workspace, "validation", stacked_grader.MEMBERS)
+    ratings = held_out["rating"].cast(float).fill_null(float("nan")).to_numpy()
+    stack = Stack.fit(known, soft_targets(held_out["grade"].to_numpy(), ratings, stacked_grader.TRUST))
+    test, found = answers(workspace, "test", stacked_grader.MEMBERS)
+    systems = {"cross-encoder": found[0], "features": found[1], "stacked": stack.apply(found)}
+    return test.with_columns(pl.Series(name, decide(one)) for name, one in systems.items())
+
+
+def stacked_report(name: str, settings: list[str], pairs: pl.DataFrame) -> None:
+    """Write the figures of all pairs together, each grader beside the cross-encoder alone."""
+    truth, queries = pairs["grade"].to_numpy().astype(int), pairs["query_id"].to_numpy()
+    systems, gains = {}, {}
+    for system in ("cross-encoder", "features", "stacked"):
+        grades = pairs[system].to_numpy()
+        systems[system] = _rounded(agreement_interval(truth, grades, query_ids=queries))
+        gains[system] = _rounded(agreement_gain(truth, grades, pairs["cross-encoder"].to_numpy(), query_ids=queries))
+    write(
+        name,
+        {
+            "settings": settings,
+            "pairs": len(pairs),
+            "queries": len(np.unique(queries)),
+            "systems": systems,
+            "gain over the cross-encoder": {system: gains[system] for system in ("features", "stacked")},
+        },
+    )
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: {end: _round(value) for end, value in found[key].items()} for key in FIGURES}
+
+
 def report(name: str, settings: list[str], pairs: pl.DataFrame, **more: Any) -> None:
     """Write the figures of all pairs together."""
     truth, queries = pairs["grade"].to_numpy().astype(int), pairs["query_id"].to_numpy()
@@ -121,12 +180,16 @@ def _round(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    mode, *rest = sys.argv[1:] or [""]
+    stacking = sys.argv[1:2] == ["stacked"]
+    mode, *rest = sys.argv[1 + stacking :] or [""]
     words = [word for word in rest if "=" in word]
     start = [f"grader.base={word}" for word in rest if "=" not in word]
     if mode == "home_depot":
         given = [*HOME_DEPOT, *start, *words]
         name = f"grader_home_depot_{fingerprint(given)}"
+        if stacking:
+            stacked_report("grader_stacked_home_depot", given, stacked_fold(given, name))
+            sys.exit()
         found = fold(given, name)
         metrics = read_json(RUNS / name / "grader/metrics.json")
         rated = Workspace(RUNS / name)
@@ -140,7 +203,12 @@ if __name__ == "__main__":
         )
     elif mode == "esci":
         given = [*ESCI, *start, *words]
-        folds = [fold([*given, f"split.fold={at}"], f"grader_esci_{fingerprint(given)}_{at}") for at in range(5)]
+        names = [f"grader_esci_{fingerprint(given)}_{at}" for at in range(5)]
+        if stacking:
+            folds = [stacked_fold([*given, f"split.fold={at}"], name) for at, name in enumerate(names)]
+            stacked_report("grader_stacked_esci", given, pl.concat(folds))
+            sys.exit()
+        folds = [fold([*given, f"split.fold={at}"], name) for at, name in enumerate(names)]
         report("grader_esci_after_home_depot" if start else "grader_esci", given, pl.concat(folds))
     else:
         sys.exit(__doc__)

@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/http_overhead.py WORKSPACE [requests=3000]
 
 The server runs in a process of its own; its CPU time (all threads, user and system) is read before and after each block
-of requests from one client that keeps its connection. Three courses: an address that does nothing (/healthz), one
-search again and again (ready-made), and searches that are all different. The last is compared with the same searches
-in the server's own code without HTTP, in this process: what is left is parsing, checking, handing over to the search
-thread and back, headers, log line and figures.
+of requests from one client that keeps its connection. Blocks of four kinds take turns, so that what else the machine
+does meets them alike: an address that does nothing (/healthz), one search again and again (ready-made), searches that
+are all different, and the same searches in the server's own code without HTTP, in this process. The difference of the
+last two is parsing, checking, headers, log line and figures, and that a search which waited for its client finds the
+processor's caches filled by others.
 """
 
 import http.client
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from urllib.parse import quote
 from common import write
 from motherlode.atomic import read_json
 from motherlode.index import versions
+from motherlode.serve.answering import Answering
 from motherlode.serve.asks import Ask
 from motherlode.serve.live import Live
 
@@ -56,33 +59,24 @@ def cpu(process: int) -> int:
     return sum(int(thread.read_text().split()[0]) for thread in threads)
 
 
-def cost(server: int, connection: http.client.HTTPConnection, paths: list[str]) -> list[float]:
-    """CPU microseconds of the server a request, block by block."""
-    found = []
-    for start in range(0, len(paths), BLOCK):
-        before = cpu(server)
-        for path in paths[start : start + BLOCK]:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                sys.exit(f"{path} was answered with {answer.status}: {body[:300]!r}")
-        found.append((cpu(server) - before) / 1e3 / len(paths[start : start + BLOCK]))
-    return found
+def cost(server: int, connection: http.client.HTTPConnection, paths: list[str]) -> float:
+    """CPU microseconds of the server a request."""
+    before = cpu(server)
+    for path in paths:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            sys.exit(f"{path} was answered with {answer.status}: {body[:300]!r}")
+    return (cpu(server) - before) / 1e3 / len(paths)
 
 
-def direct(workspace: Path, queries: list[str]) -> list[float]:
-    """CPU microseconds of a search without HTTP, block by block."""
-    answering = Live("shop", workspace / "index").now
-    for query in queries[:WARM]:
+def direct(answering: Answering, queries: list[str]) -> float:
+    """CPU microseconds of a search without HTTP."""
+    before = time.process_time_ns()
+    for query in queries:
         answering.answers([Ask(query)])
-    found = []
-    for start in range(WARM, len(queries), BLOCK):
-        before = time.process_time_ns()
-        for query in queries[start : start + BLOCK]:
-            answering.answers([Ask(query)])
-        found.append((time.process_time_ns() - before) / 1e3 / len(queries[start : start + BLOCK]))
-    return found
+    return (time.process_time_ns() - before) / 1e3 / len(queries)
 
 
 def summary(blocks: list[float]) -> dict[str, float]:
@@ -94,24 +88,28 @@ def main(workspace: Path, requests: int = 3_000) -> dict[str, Any]:
     """Measure."""
     queries = texts(workspace, requests + WARM)
     paths = [f"/search?q={quote(query)}" for query in queries]
+    found: dict[str, list[float]] = defaultdict(list)
+    answering = Live("shop", workspace / "index").now
     server, port = started(workspace)
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         cost(server.pid, connection, paths[:WARM])
-        found = {
-            "nothing": summary(cost(server.pid, connection, ["/healthz"] * requests)),
-            "ready-made": summary(cost(server.pid, connection, [paths[0]] * requests)),
-            "searched": summary(cost(server.pid, connection, paths[WARM:])),
-        }
+        direct(answering, queries[:WARM])
+        for start in range(WARM, len(paths), BLOCK):
+            block = slice(start, start + BLOCK)
+            found["nothing"].append(cost(server.pid, connection, ["/healthz"] * BLOCK))
+            found["ready-made"].append(cost(server.pid, connection, [paths[0]] * BLOCK))
+            found["searched"].append(cost(server.pid, connection, paths[block]))
+            found["search alone"].append(direct(answering, queries[block]))
     finally:
         server.terminate()
         server.wait()
-    found["search alone"] = summary(direct(workspace, queries))
-    found["overhead of a search"] = {
-        name: round(found["searched"][name] - found["search alone"][name], 1) for name in ("median", "quiet")
+    figures = {name: summary(blocks) for name, blocks in found.items()}
+    figures["overhead of a search"] = {
+        name: round(figures["searched"][name] - figures["search alone"][name], 1) for name in ("median", "quiet")
     }
     items = read_json(versions.current(workspace / "index") / "index.json")["items"]
-    return {"requests": requests, "items": items, "block": BLOCK, "CPU microseconds a request": found}
+    return {"requests": requests, "items": items, "block": BLOCK, "CPU microseconds a request": figures}
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 Every arm starts from the same untouched encoder and sees the same batches of the training queries. "ablation" and
 "left_out" measure on test queries over part of the catalogue, the same for all arms: all items judged for a test query,
 filled up with random others. "blend" encodes the whole catalogue with the last arm of the ablation and blends it with
-BM25 and the trained dense leg of preset tiny (shop) or small (Home Depot); blends are fitted on validation queries.
-"speed" wants 50,000 items. Gains 1 / 0.5 / 0; what is not judged is 0. A killed run goes on where it was.
+BM25, in its place, and beside it, with the trained dense leg of preset tiny (shop) or small (Home Depot, as
+benchmarks/home_depot.py trained it); blends are fitted on validation queries. No test query is met in training.
+"served" keeps the strongest terms of a query. "speed" wants 50,000 items. Gains 1 / 0.5 / 0; what is not judged is 0.
+A killed run goes on where it was.
 
-    MOTHERLODE_DATA=... python benchmarks/sparse.py home_depot|shop ablation|left_out|blend|speed [seed]
+    MOTHERLODE_DATA=... python benchmarks/sparse.py home_depot|shop ablation|left_out|blend|served|speed [seed]
 """
 
 import sys
@@ -33,20 +35,20 @@ from motherlode.index.learnt_blend import LearntBlend
 from motherlode.index.pool import Pool, pool
 from motherlode.index.rank_fusion import RankFusion
 from motherlode.index.selection import Selection
+from motherlode.index.sparse import Impacts, SparseIndex
 from motherlode.index.store import locale_of
 from motherlode.index.word_matches import Titles
 from motherlode.recipe import Recipe
 from motherlode.sparse.encode import encode_terms
-from motherlode.sparse.index import Impacts, SparseIndex
-from motherlode.sparse.objective import SparseObjective, SparseSettings, SteppedBatches
+from motherlode.sparse.fit import Rates, fit_terms, pieces_in
+from motherlode.sparse.objective import SparseSettings
 from motherlode.sparse.term_encoder import TermEncoder, TermSettings
 from motherlode.sparse.term_vectors import TermVectors
 from motherlode.stages.retrieve import Part, lexical_index
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
-from motherlode.training.batches import GradedBatches
-from motherlode.training.fit import FitSettings, fit
-from motherlode.training.groups import Caps, GradedGroups
+from motherlode.training.fit import FitSettings
+from motherlode.training.groups import GradedGroups
 from motherlode.workspace import Workspace
 
 DEPTH = 100
@@ -123,10 +125,7 @@ class Study:
         self.train = self.shop.pairs("train")
         # terms: the pieces of the catalogue and the training queries, nothing of test queries
         seen = [self.queries[row] for row in np.unique(self.train.queries)] + self.texts
-        tokenizer = load("minilm").tokenizer._tokenizer
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        self.pieces = np.unique(np.concatenate([np.unique(one.ids) for one in tokenizer.encode_batch(seen)]))
+        self.pieces = pieces_in("minilm", seen)
 
     def trained(self, name: str) -> tuple[TermEncoder, float]:
         """The arm's encoder, and the CPU seconds that its training took in the process that ended it."""
@@ -138,22 +137,16 @@ class Study:
             return TermEncoder.load(folder / "best"), float(read_json(done)["cpu_seconds"])
         encoder = TermEncoder.start(chosen.base, self.texts, terms, pieces=self.pieces, seed=self.seed)
         train = self.train
-        batches = GradedBatches(
+        fit_terms(
+            encoder,
+            self.queries,
+            self.texts,
             GradedGroups.from_pairs(train.queries, train.items, train.grades),
-            size=chosen.groups,
-            caps=Caps(2, 1, 1),
-            unrelated="in_batch",
-            seed=self.seed,
-        )
-        stores = encoder.store(self.queries, "query"), encoder.store(self.texts, "document")
-        module = SparseObjective(encoder, *stores, objective)
-        fit(
-            module,
-            module.parameter_groups(chosen.lr, HEAD_LR, DECAY),
-            SteppedBatches(batches),
-            FitSettings(steps=chosen.steps, keep="last", precision=chosen.precision, seed=self.seed),
             folder,
-            save=encoder.save,
+            FitSettings(steps=chosen.steps, keep="last", precision=chosen.precision, seed=self.seed),
+            size=chosen.groups,
+            rates=Rates(chosen.lr, HEAD_LR, DECAY),
+            objective=objective,
             fingerprint=key,
         )
         spent = time.process_time() - began
@@ -349,6 +342,38 @@ def speed(study: Study) -> dict[str, Any]:
     return result
 
 
+def served(study: Study) -> dict[str, Any]:
+    """What keeping a query's strongest terms costs in quality and saves in time: the leg alone, and fused by rank."""
+    encoder, _ = study.trained(FULL)
+    side = study.parts["test"]
+    queries, items = study.terms(encoder, np.arange(len(study.texts)), "test")
+    index, (legs, _) = SparseIndex.of(items), other_legs(study, "test")
+    values, facts = {"two legs": ranking_metrics(side.judged, RankFusion().blend(pool(legs), DEPTH).rows)}, {}
+    for kept in (16, 32, 64, None):
+        asked = (queries if kept is None else queries.strongest(kept)).normalised()
+        name = f"{kept or 'all'} terms"
+        began = time.process_time()
+        legs["sparse"] = index.search(asked, DEPTH)
+        facts[name] = {
+            "cpu_ms_a_query": round(1000 * (time.process_time() - began) / len(asked), 3),
+            "postings_a_query": round(float(index.postings(asked).mean())),
+        }
+        values[name] = ranking_metrics(side.judged, legs["sparse"].rows)
+        fused = f"{name}, fused"
+        values[fused] = ranking_metrics(side.judged, RankFusion().blend(pool(legs), DEPTH).rows)
+        print(name, facts[name], means(values[name]), means(values[fused]), flush=True)
+    return {
+        "items": len(items),
+        "systems": {name: means(one) | facts.get(name, {}) for name, one in values.items()},
+        "against": {
+            f"{name}, fused vs {base}": against(values[f"{name}, fused"], values[base])
+            for name in facts
+            for base in ("two legs", "all terms, fused")
+            if f"{name}, fused" != base
+        },
+    }
+
+
 def in_order(study: Study) -> dict[str, Any]:
     """The parts of PROSPER one after another, each arm against the one before it."""
     names = list(study.arms)[: list(study.arms).index(FULL) + 1]
@@ -365,6 +390,7 @@ PARTS: dict[str, Callable[[Study], dict[str, Any]]] = {
     "ablation": in_order,
     "left_out": left_out,
     "blend": blended,
+    "served": served,
     "speed": speed,
 }
 

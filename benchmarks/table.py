@@ -9,6 +9,7 @@ from table_recommend import recommend
 from table_refine import refine
 from table_search import search
 from table_semantic import semantic
+from table_sparse import sparse
 from table_stage_1 import stage_1
 
 HEAD = (HERE / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
@@ -122,6 +123,7 @@ def main() -> None:
         + home_depot("small")
         + esci()
         + search()
+        + sparse()
         + assay()
         + refine()
         + stage_1()

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motherlode.index.blend import convex, convex_pairs, tune_alpha
+from motherlode.index.blend import convex, convex_pairs, shared, simplex, tune_alpha, weighted
 from motherlode.index.candidates import Candidates, best
 
 
 @st.composite
-def legs(draw):
-    """Two legs of lists over a dozen items: empty, constant, tied and negative ones among them."""
+def legs(draw, count=2):
+    """Some legs of lists over a dozen items: empty, constant, tied and negative ones among them."""
     queries = draw(st.integers(1, 3))
 
     def leg():
@@ -24,7 +24,7 @@ def legs(draw):
             scores[number, : len(found)] = np.array(list(found.values())) / 4
         return best(scores, rows, width)
 
-    return leg(), leg()
+    return tuple(leg() for _ in range(count))
 
 
 def lists(leg):
@@ -54,6 +54,23 @@ def test_convex_is_the_slow_loop(pair, alpha, k):
     assert blended.rows.shape == (len(expected), k)
     assert blended.scores.dtype == np.float32 and blended.rows.dtype == np.int64
     check(blended, expected, k)
+
+
+@given(st.integers(1, 4).flatmap(lambda count: legs(count)), st.integers(0, 9), st.integers(1, 15))
+def test_any_number_of_legs_is_the_slow_loop(several, seed, k):
+    weights = np.random.default_rng(seed).integers(0, 5, len(several)) / 4
+    expected = []
+    for found in zip(*map(lists, several), strict=True):
+        own = [scaled(one) for one in found]
+        rows = set().union(*own)
+        expected.append({row: sum(w * one.get(row, 0) for w, one in zip(weights, own, strict=True)) for row in rows})
+    check(weighted(several, weights.tolist(), k), expected, k)
+
+
+def test_weights_are_whole_steps_that_sum_to_one():
+    assert simplex(2)[:2] == [(0.0, 1.0), (0.05, 0.95)] and len(simplex(2)) == 21
+    assert len(simplex(3)) == len(set(simplex(3))) == 66 and {round(sum(one), 9) for one in simplex(3)} == {1.0}
+    assert shared(0.4, 2) == (0.4, 0.6) and shared(0.4, 3) == (0.4, 0.3, 0.3)
 
 
 @given(legs(), st.sampled_from([0.0, 0.3, 1.0]))

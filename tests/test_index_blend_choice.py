@@ -6,7 +6,7 @@ from motherlode.errors import InputError
 from motherlode.evaluation.judged import Judged
 from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.index import blends, learnt_blend
-from motherlode.index.blend import convex
+from motherlode.index.blend import convex, simplex
 from motherlode.index.blend_choice import FOLDS, KINDS, choose
 from motherlode.index.candidates import best
 from motherlode.index.pool import pool
@@ -56,8 +56,22 @@ def test_the_convex_blend_is_that_of_the_lists():
         ndcg(convex(legs["dense"], legs["lexical"], alpha, 10), judged) for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     assert blends.from_json(blend.to_json()) == blend
-    with pytest.raises(InputError, match="legs dense and lexical"):
+    old = blends.from_json({"kind": "convex", "alpha": blend.alpha})  # as written before there were three legs
+    np.testing.assert_array_equal(old.blend(found, 10).scores, expected.scores)
+    with pytest.raises(InputError, match="no leg 'lexical'"):
         blend.blend(pool({"dense": legs["dense"]}), 10)
+
+
+def test_of_three_legs_the_best_weights_are_found():
+    legs, _, judged = shop(lexical_knows=True)
+    junk = best(-legs["lexical"].scores, legs["lexical"].rows, 20)
+    three = pool({"dense": legs["dense"], "junk": junk, "lexical": legs["lexical"]})
+    blend = QueryConvex.fit(three, judged)
+    assert blend.legs == ("dense", "junk", "lexical")
+    assert blend.weights in simplex(3)
+    reached = ndcg(blend.blend(three, 10), judged)
+    assert reached >= max(ndcg(convex(legs["dense"], legs["lexical"], a / 10, 10), judged) for a in range(11))
+    assert blends.from_json(blend.to_json()) == blend
 
 
 def test_judgements_of_some_queries_are_those_of_the_whole():

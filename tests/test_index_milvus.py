@@ -94,7 +94,8 @@ def test_changes_appear_when_published(both):
     found = again.legs(["hose", "paint"], 5, "lexical")["lexical"].rows
     assert [r["item_id"] for r in again.records(found[found >= 0])] == ["i1", "i2"]
     dense = again.legs(["?"], 1, "dense", vectors=vectors[5:6])["dense"]
-    assert again.records(dense.rows[0]) == [{"item_id": "i1", "title": "garden hose", "brand": None, "taxonomy": None}]
+    hose = {"item_id": "i1", "title": "garden hose", "brand": None, "taxonomy": None, "image": None}
+    assert again.records(dense.rows[0]) == [hose]
     assert dense.scores[0, 0] == pytest.approx(1)
 
 
@@ -104,6 +105,8 @@ def test_what_cannot_be_is_said(both):
     index, *_, folder = both
     with pytest.raises(SettingError, match="mode"):
         index.legs(["x"], 5, "psychic")
+    with pytest.raises(SettingError, match="no learned sparse leg"):
+        index.legs(["x"], 5, "sparse")
     with pytest.raises(SettingError, match="k is 0"):
         index.legs(["x"], 0)
     with pytest.raises(SettingError, match="no encoder"):

@@ -239,4 +239,4 @@ def test_items_are_found_in_any_batch(tmp_path, monkeypatch):
     stored = Items(tmp_path / "items.arrow")
     assert len(stored) == 50
     assert [stored[row]["title"] for row in range(50)] == [f"title of {name}" for name in ids]
-    assert stored[49] == {"item_id": "id49", "title": "title of id49", "brand": None, "taxonomy": None}
+    assert stored[49] == {"item_id": "id49", "title": "title of id49", "brand": None, "taxonomy": None, "image": None}

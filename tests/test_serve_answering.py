@@ -145,8 +145,9 @@ def test_the_intersection_is_its_formula() -> None:
 
 def test_an_ask_that_cannot_be_answered_fails_alone(index: Index) -> None:
     asks = [Ask("red"), Ask("", item_id="i05"), Ask("red", grade=1), Ask("", item_id="nobody"), Ask("hose")]
+    asks.append(Ask("red", mode="sparse"))
     found = answering(index).answers(asks)
-    assert [isinstance(answer, Refused) and answer.status for answer in found] == [False, 404, 409, 404, False]
+    assert [isinstance(answer, Refused) and answer.status for answer in found] == [False, 404, 409, 404, False, 409]
 
 
 def test_an_item_is_encoded_as_it_was_indexed(index: Index) -> None:

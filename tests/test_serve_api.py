@@ -266,7 +266,7 @@ def test_nothing_secret_is_logged(workspace: Path, key: str, caplog: Any, capfd:
         assert api.get("/healthz", headers={"X-Request-ID": "given-1"}).headers["x-request-id"] == "given-1"
     records = [record.__dict__ for record in caplog.records if record.name.startswith("motherlode.serve")]
     told = json.dumps(records, default=str) + "".join(capfd.readouterr())
-    assert "given-1" in told and '"status": 422' in told
+    assert "given-1" in told and '"status":422' in told
     assert key not in told and "private" not in told
 
 

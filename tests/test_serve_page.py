@@ -76,6 +76,8 @@ def test_legs_and_scores_on_demand(shop: Shop, visit: Callable[..., Any]) -> Non
         assert lexical == (
             f"{hit.lexical:.2f} rank {places['lexical'][hit.row]}" if hit.lexical else "not found by this leg"
         )
+        assert shown.locator("dd").last.inner_text() == hit.item_id
+    assert page.locator(".told").first.get_attribute("title") == "Version 1 of the index one"
     assert asked_in(page)["scores"] == [""]
 
 

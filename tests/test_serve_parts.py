@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motherlode.errors import InputError, MotherlodeError, SettingError
+from motherlode.errors import InputError, MissingError, MotherlodeError, SettingError
+from motherlode.grading.ledger import Ledger
+from motherlode.grading.rubric import COMMERCE, Rubric
 from motherlode.index.filters import Filter
 from motherlode.serve import keys
 from motherlode.serve.asks import filter_of
+from motherlode.serve.grades import Grades
 from motherlode.serve.logs import FIELDS, Lines
 from motherlode.serve.lru import OVERHEAD, Lru
 
@@ -72,6 +75,28 @@ def test_keys_are_kept_as_digests(tmp_path) -> None:
     with pytest.raises(InputError):
         held.refresh()
     assert held.who(reader)  # a damaged file locks nobody out, and lets nobody in
+
+
+def test_grades_go_by_the_rubric_of_the_recipe(tmp_path) -> None:
+    def given() -> set[str]:
+        grades = Grades(tmp_path)
+        grades.record("me", "red", "i1", 2)
+        grades.close()
+        with Ledger(tmp_path / "ledger.sqlite") as ledger:
+            return set(ledger.verdicts()["rubric"])
+
+    shipped = Rubric.load().version
+    assert given() == {shipped}
+    own = tmp_path / "own.md"
+    own.write_text(COMMERCE.read_text(encoding="utf-8") + "\nAnd be kind.\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(f"grader:\n  rubric: {own}\n", encoding="utf-8")
+    assert given() == {shipped, Rubric.load(own).version} and Rubric.load(own).version != shipped
+    own.unlink()
+    with pytest.raises(MissingError, match=r"own\.md"):
+        Grades(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("grader: [", encoding="utf-8")
+    with pytest.raises(InputError, match=r"recipe\.yaml"):
+        Grades(tmp_path)
 
 
 def test_ready_answers_are_bounded_by_their_bytes() -> None:

@@ -10,8 +10,8 @@ from motherlode.encoders.presets import load
 from motherlode.errors import SettingError
 from motherlode.evaluation.judged import Judged
 from motherlode.evaluation.ranking import ranking_metrics
+from motherlode.index.sparse import SparseIndex
 from motherlode.sparse.encode import encode_terms
-from motherlode.sparse.index import SparseIndex
 from motherlode.sparse.objective import SparseObjective, SparseSettings, Stepped, SteppedBatches
 from motherlode.sparse.term_encoder import TermEncoder, TermSettings
 from motherlode.training import fit as fit_module

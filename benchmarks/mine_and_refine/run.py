@@ -27,6 +27,7 @@ from motherlode.grading.grader import Grader
 from motherlode.recipe import Encoder, Fit
 from motherlode.stages.fit_encoder import Material as Trained
 from motherlode.stages.fit_encoder import fit_encoder
+from motherlode.stages.graders import grader
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
 
@@ -144,22 +145,19 @@ def _lighten(folder: Path) -> None:
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def grader_of(study: Study, fold: int = 0) -> Grader:
-    """The cross-encoder that `graders.py` trains on the same split; for the shop its truth, wrong at a known rate."""
+def grader_of(study: Study, seed: int = 0, fold: int = 0) -> Grader:
+    """The cross-encoder of `graders.py` on the same split; for ESCI `features`, for the shop a noisy truth."""
     if study.name.startswith("shop"):
         tables = run(study.recipe(0), study.folder(0) / "stage_1", ("split",)) / "tables"
         return NoisyTruth(tables, ACCURACY)
+    if study.name.startswith("esci"):  # a hundred training queries a fold make no cross-encoder
+        recipe = study.recipe(seed, fold)
+        return grader("features", run(recipe, study.folder(seed, fold) / "stage_1", ("split",)), recipe)
     shortlists = f"runs/grader_home_depot_{fingerprint([*HOME_DEPOT, 'grader.precision=bf16'])}/grader/best"
     words = [f"grader.base={shortlists}", "grader.epochs=1", "grader.lr=5e-5", "grader.precision=bf16"]
     folder = FOLDER.parent / f"grader_home_depot_{fingerprint([*HOME_DEPOT, *words])}/grader"
-    command = " ".join(["home_depot", shortlists, *words[1:]])
-    if study.name.startswith("esci"):
-        # trained on the fold's training queries, from the Home Depot grader
-        words = [f"grader.base=runs/{folder.parent.name}/grader/best", "grader.precision=bf16", "grader.epochs=1"]
-        given = ["data.source=esci", "split.folds=5", "split.validation=0.15", *words]
-        folder = FOLDER.parent / f"grader_esci_{fingerprint(given)}_{fold}/grader"
-        command = " ".join(["esci", words[0].removeprefix("grader.base="), *words[1:]])
     if not (folder / "calibration.json").exists():
+        command = " ".join(["home_depot", shortlists, *words[1:]])
         raise SettingError(f"{folder} is not there: run `graders.py {command}` in benchmarks/ first.")
     return Calibrated(CrossEncoderGrader(folder / "best"), Calibration.load(folder / "calibration.json"))
 
@@ -179,7 +177,7 @@ def main(words: list[str]) -> None:
     arms = GROUPS[rest[0] if rest else "headline"]
     for seed in seeds:
         for fold in range(study.folds):
-            material = Material(study, seed, shared(grader_of(study, fold), data), pool, fold)
+            material = Material(study, seed, shared(grader_of(study, seed, fold), data), pool, fold)
             baselines(material)
             for arm in arms:
                 train(material, arm, tuned(material, arm, factors))

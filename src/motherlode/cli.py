@@ -35,6 +35,7 @@ class Mode(StrEnum):
     hybrid = "hybrid"
     dense = "dense"
     lexical = "lexical"
+    sparse = "sparse"
 
 
 @app.callback(invoke_without_command=True)
@@ -121,12 +122,22 @@ def evaluate(
 
 
 @app.command()
+def sparse(
+    settings: SettingsArgument = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the encoder of a third, learned sparse leg, where index.sparse asks for one."""
+    run_stages("sparse", settings, workspace, as_json)
+
+
+@app.command()
 def blend(
     settings: SettingsArgument = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose how the answers of both legs become one list."""
+    """Choose how the answers of the legs become one list."""
     made = run_stages("blend", settings, workspace, as_json)
     if not as_json:
         typer.echo(f"Chosen is {(made.record('blend') or {})['facts']['why']}")

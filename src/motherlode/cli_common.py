@@ -25,6 +25,7 @@ WROTE = {
     "split": ("split.parquet", "train with `motherlode fit`"),
     "fit": ("fit/best/", "measure it with `motherlode evaluate`"),
     "evaluate": ("evaluate/metrics.json", "see it with `motherlode report`, search with `motherlode index`"),
+    "sparse": ("sparse/best/", "blend its answers with `motherlode blend`"),
     "blend": ("blend/blend.json", "search with it: `motherlode index`"),
     "thresholds": ("thresholds/thresholds.json", "see what they hold with `motherlode report`"),
     "index": ("index/", "try it with `motherlode search 'your words'`"),

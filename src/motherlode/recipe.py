@@ -141,6 +141,28 @@ class LightLLM(Strict):
     gradient_checkpointing: bool = Field(False, description="less memory for more time")
 
 
+class Index(Strict):
+    sparse: str | None = Field(
+        None, description="a third, learned sparse leg: train makes its encoder, or the folder of one; none: two legs"
+    )
+    sparse_terms: int | None = Field(
+        None, ge=1, description="terms of a query that the third leg is asked with, the strongest; none: all it has"
+    )
+
+
+class Sparse(Strict):
+    """The encoder of the third leg, where `index.sparse=train`. The windows are the paper's; all else is ours."""
+
+    base: str | None = Field(None, description="what it stands on; none: encoder.base")
+    steps: int = Field(200, ge=1)
+    groups: int = Field(32, ge=1, description="graded groups a step")
+    lr: float = Field(1e-3, gt=0, description="learning rate of the backbone")
+    head_lr: float = Field(1e-3, gt=0, description="learning rate of what the sparse head adds")
+    query_window: int = Field(256, ge=1, description="most terms of a query")
+    item_window: int = Field(512, ge=1, description="most terms of an item")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of training and of encoding items")
+
+
 class Evaluate(Strict):
     gains: Literal["linear", "exponential"] = Field("linear", description="1/0.5/0, or 2^grade - 1")
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
@@ -168,6 +190,8 @@ class Recipe(Strict):
     refine: Refine = Refine()
     grader: Grader = Grader()
     light_llm: LightLLM = LightLLM()
+    index: Index = Index()
+    sparse: Sparse = Sparse()
     evaluate: Evaluate = Evaluate()
     thresholds: Thresholds = Thresholds()
     sequences: Sequences = Sequences()
@@ -226,12 +250,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "encoder": {"base": "minilm"},
         "fit": {"epochs": 2, "lr": 1.5e-4},
+        "sparse": {"lr": 1e-4},
         "refine": {"fit": {"loss": "circle", "epochs": 1, "lr": 5e-5, "head_lr": 3e-4}},
     },
     # the paper's likely backbone, its name on the hub; wants a GPU or patience
     "base": {
         "encoder": {"base": "intfloat/multilingual-e5-small"},
         "fit": {"epochs": 3, "lr": 5e-5},
+        "sparse": {"lr": 5e-5},
         "refine": {"fit": {"loss": "circle", "epochs": 1, "lr": 1.5e-5, "head_lr": 3e-4}},
     },
 }

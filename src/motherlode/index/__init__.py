@@ -1,4 +1,4 @@
-"""Dense and lexical retrieval, blending, and the store that holds them."""
+"""Dense, lexical and learned sparse retrieval, blending, and the store that holds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from motherlode.index.lexical import LexicalIndex
     from motherlode.index.milvus import MilvusIndex
     from motherlode.index.protocol import Retriever
+    from motherlode.index.publishing import SparsePlan
     from motherlode.index.selection import Selection
+    from motherlode.index.sparse import SparseIndex
     from motherlode.index.store import Hit, Index
 
 _HOME = {
@@ -26,6 +28,8 @@ _HOME = {
     "MilvusIndex": "milvus",
     "Retriever": "protocol",
     "Selection": "selection",
+    "SparseIndex": "sparse",
+    "SparsePlan": "publishing",
 }
 __all__ = [
     "Candidates",
@@ -37,6 +41,8 @@ __all__ = [
     "MilvusIndex",
     "Retriever",
     "Selection",
+    "SparseIndex",
+    "SparsePlan",
 ]
 
 __getattr__ = lazily(__name__, _HOME)

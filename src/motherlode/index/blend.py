@@ -1,25 +1,44 @@
-"""Making one list of the dense and the lexical one."""
+"""Making one list of those that the legs found, by their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.index.candidates import Candidates, best
 
-ALPHAS = tuple(step / 20 for step in range(21))
+STEPS, COARSE = 20, 10  # weights are multiples of 1/20; of three legs and more, of 1/10
+ALPHAS = tuple(step / STEPS for step in range(STEPS + 1))
 
 
-def convex(dense: Candidates, lexical: Candidates, alpha: float, k: int) -> Candidates:
-    """Blend by score: alpha * scaled dense + (1 - alpha) * scaled lexical, over the union of both lists.
+def weighted(legs: Sequence[Candidates], weights: Sequence[float], k: int) -> Candidates:
+    """Blend by score: the sum of weight * scaled score over the legs, for the union of their lists.
 
     Each list is scaled to 0..1 by its own lowest and highest score of the query; an item that a list does not
     hold counts as its lowest, 0. A list whose scores are all equal scales to 1: it holds what it found, and
-    nothing else. Source: Bruch, Gai & Ingber, An Analysis of Fusion Functions for Hybrid Retrieval (2023).
+    nothing else. Source: Bruch, Gai & Ingber, An Analysis of Fusion Functions for Hybrid Retrieval (2023); of more
+    than two legs, ours.
     """
-    dense_part = alpha * _scaled(dense.scores, *_range(dense))
-    lexical_part = (1 - alpha) * _scaled(lexical.scores, *_range(lexical))
-    return _fuse(dense, lexical, dense_part, lexical_part, k)
+    parts = [weight * _scaled(leg.scores, *_range(leg)) for leg, weight in zip(legs, weights, strict=True)]
+    return _fuse([leg.rows for leg in legs], parts, k)
+
+
+def convex(dense: Candidates, lexical: Candidates, alpha: float, k: int) -> Candidates:
+    """`weighted` of two legs: alpha * scaled dense + (1 - alpha) * scaled lexical."""
+    return weighted((dense, lexical), (alpha, 1 - alpha), k)
+
+
+def shared(alpha: float, legs: int) -> tuple[float, ...]:
+    """The weights of an index that was told alpha alone: the first leg's, and what is left for the others alike."""
+    return (alpha, *[(1 - alpha) / (legs - 1)] * (legs - 1))
+
+
+def simplex(legs: int) -> list[tuple[float, ...]]:
+    """All weights in steps of 1/20 that sum to 1, in rising order; of three legs and more in steps of 1/10."""
+    steps = STEPS if legs < 3 else COARSE
+    parts = product(range(steps + 1), repeat=legs)
+    return [tuple(part / steps for part in whole) for whole in parts if sum(whole) == steps]
 
 
 def convex_pairs(
@@ -71,20 +90,16 @@ def _scaled(scores: NDArray[np.float32], low: NDArray[np.float64], high: NDArray
     return np.where(span > 0, (scores - low) / np.where(span > 0, span, 1.0), scores >= high)
 
 
-def _fuse(
-    dense: Candidates,
-    lexical: Candidates,
-    dense_part: NDArray[np.float64],
-    lexical_part: NDArray[np.float64],
-    k: int,
-) -> Candidates:
-    """Sum the parts of the rows that stand in both lists, and keep the k best of the union."""
-    rows = np.concatenate([dense.rows, lexical.rows], axis=1)
-    parts = np.concatenate([dense_part, lexical_part], axis=1)
+def _fuse(lists: Sequence[NDArray[np.int64]], parts: Sequence[NDArray[np.float64]], k: int) -> Candidates:
+    """Sum the parts of a row over the lists [Q, K] that hold it, and keep the k best of the union."""
+    rows, found = np.concatenate(lists, axis=1), np.concatenate(parts, axis=1).astype(np.float64)
     order = np.argsort(rows, axis=1, kind="stable")
-    rows, parts = np.take_along_axis(rows, order, axis=1), np.take_along_axis(parts, order, axis=1)
-    # a row appears at most twice, side by side: the first takes the sum, the second becomes a pad
-    twin = (rows[:, 1:] == rows[:, :-1]) & (rows[:, 1:] >= 0)
-    parts[:, :-1] += np.where(twin, parts[:, 1:], 0)
-    rows[:, 1:][twin] = -1
-    return best(parts, rows, k)
+    rows, found = np.take_along_axis(rows, order, axis=1), np.take_along_axis(found, order, axis=1)
+    # a row appears at most once a list, side by side: the first takes the sum, the others become pads
+    sums = found.copy()
+    for further in range(1, len(lists)):
+        same = (rows[:, further:] == rows[:, :-further]) & (rows[:, further:] >= 0)
+        sums[:, :-further] += np.where(same, found[:, further:], 0)
+    again = rows[:, 1:] == rows[:, :-1]
+    rows[:, 1:][again] = -1
+    return best(sums, rows, k)

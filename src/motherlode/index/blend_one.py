@@ -1,14 +1,16 @@
 """The convex blend of a single query's lists, in few steps: what a live search asks for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from motherlode.index.candidates import Candidates
 
 
-def convex_one(dense: Candidates, lexical: Candidates, alpha: float, k: int) -> Candidates:
-    """What `blend.convex` gives for one query (lists [1, K]), to the last bit, in half the time or less."""
+def weighted_one(legs: Sequence[Candidates], weights: Sequence[float], k: int) -> Candidates:
+    """What `blend.weighted` gives for one query (lists [1, K]), to the last bit, in half the time or less."""
     parts: dict[int, float] = {}
-    for leg, weight in ((dense, alpha), (lexical, 1 - alpha)):
+    for leg, weight in zip(legs, weights, strict=True):
         rows = leg.rows[0].tolist()
         count = rows.index(-1) if rows and rows[-1] < 0 else len(rows)  # best first, pads last
         if not count:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from motherlode.atomic import read_json, write_json
 from motherlode.errors import InputError, MissingError
 from motherlode.evaluation.judged import Judged
+from motherlode.index.blend import simplex
 from motherlode.index.candidates import Candidates, best
 from motherlode.index.pool import Pool
 from motherlode.index.rank_fusion import CUTOFF, RankFusion, ndcg
 
-STEPS = 20  # weights of legs are multiples of 1/20
 FLOORS = (0.0, 0.01, 0.05, 0.1)  # shares of the relevant candidates that a floor may cost
 DENSE = "dense"
 
@@ -71,7 +70,7 @@ class CalibratedConvex:
 
     @classmethod
     def fit(cls, pool: Pool, judged: Judged) -> Self:
-        """Slopes and offsets by logistic regression; weights in steps of 1/20 and floors by NDCG@10.
+        """Slopes and offsets by logistic regression; weights of `simplex` and floors by NDCG@10.
 
         A floor is the score below which a leg has the same share of its relevant candidates, one of `FLOORS` for all
         legs; of equals the smallest wins. Raises InputError where a leg scored no candidate or all are of one kind.
@@ -83,7 +82,7 @@ class CalibratedConvex:
         tried = []
         for share in FLOORS:
             floors = tuple(float(np.quantile(values, share)) if share else -np.inf for values in relevant)
-            for weights in _simplex(len(pool.legs)):
+            for weights in simplex(len(pool.legs)):
                 one = cls(pool.legs, slopes, offsets, floors, weights)
                 tried.append((ndcg(one.blend(pool, CUTOFF), judged), one))
         return max(tried, key=lambda pair: pair[0])[1]
@@ -204,9 +203,3 @@ def _logistic(scores: NDArray[np.float32], good: NDArray[np.bool_], name: str) -
     fitted = LogisticRegression(C=1e6).fit(((values - mean) / spread)[:, None], hits)
     slope = float(fitted.coef_[0, 0] / spread)
     return slope, float(fitted.intercept_[0] - slope * mean)
-
-
-def _simplex(legs: int) -> list[tuple[float, ...]]:
-    """All weights in steps of 1/20 that sum to 1."""
-    parts = product(range(STEPS + 1), repeat=legs)
-    return [tuple(part / STEPS for part in whole) for whole in parts if sum(whole) == STEPS]

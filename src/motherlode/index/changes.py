@@ -57,6 +57,10 @@ class Changes:
         empty = np.zeros((0, self._dimensions), dtype=np.float32)
         return np.stack([vector for _, vector in self._upserts.values()]) if self._upserts else empty
 
+    def column(self, name: str) -> list[Any]:
+        """One field of the upserts, in their order."""
+        return [item[name] for item, _ in self._upserts.values()]
+
     def batches(self, kind: str, columns: list[str] | None = None, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The upserts as an `items.Source`, in one batch however few `rows` are asked for."""
         assert kind == "catalogue" and rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,7 +128,7 @@ class DenseIndex:
         search; None leaves the choice to faiss. Raises InputError where shapes do not fit.
         """
         queries = self._checked(queries)
-        with _threads(threads):
+        with _threads(threads) if threads is not None else nullcontext():
             if self._codes is None or (among is not None and len(among) <= FEW):
                 return self._exact(queries, k, among)
             return self._rescore(queries, self._codes.candidates(queries, k, among), k)
@@ -268,13 +268,12 @@ def _read(path: Path, facts: dict[str, Any]) -> faiss.IndexIVF:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def _threads(count: int) -> Iterator[None]:
     """Let faiss use this many threads for a while."""
     import faiss
 
     before = faiss.omp_get_max_threads()
-    if count is not None:
-        faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(count)
     try:
         yield
     finally:

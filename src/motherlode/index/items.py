@@ -16,7 +16,7 @@ from motherlode.tables.schema import CATALOGUE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ["item_id", "title", "brand", "taxonomy"]  # what a hit says
+COLUMNS = ["item_id", "title", "brand", "taxonomy", "image"]  # what a hit says
 STORED = [*COLUMNS, "attributes", "description"]  # what the index keeps, so that it can be built again from itself
 BATCH = 65_536  # rows of each record batch but the last: a row number alone says where its record lies
 
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class Items:
-    """item_id, title, brand and taxonomy of every row, without holding a million Python strings."""
+    """item_id, title, brand, taxonomy and image of every row, without holding a million Python strings."""
 
     def __init__(self, path: Path | str, added: Path | str | None = None) -> None:
         """The rows of one file, and those of another after them."""
@@ -40,7 +40,7 @@ class Items:
         for file in (path,) if added is None else (path, added):
             try:
                 reader = pa.ipc.open_file(pa.memory_map(str(file)))
-                batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+                batches = [_whole(reader.get_batch(number)) for number in range(reader.num_record_batches)]
             except (pa.ArrowInvalid, OSError) as error:
                 raise InputError(f"{file} is missing or damaged: build the index again.") from error
             self._parts.append((self._size, batches))
@@ -53,12 +53,13 @@ class Items:
     def __getitem__(self, row: int) -> dict[str, Any]:
         """What a hit says of one row: column name -> value."""
         part, number, place = self._place(row)
-        item_id, title, brand, taxonomy = self._said[part][number]
+        item_id, title, brand, taxonomy, image = self._said[part][number]
         return {
             "item_id": item_id[place].as_py(),
             "title": title[place].as_py(),
             "brand": brand[place].as_py(),
             "taxonomy": taxonomy[place].as_py(),
+            "image": image[place].as_py(),
         }
 
     def record(self, row: int, columns: Sequence[str] = STORED) -> dict[str, Any]:
@@ -110,6 +111,15 @@ class Items:
                 if sum(part.num_rows for part in held) >= BATCH:
                     held = _flush(writer, held, BATCH)
             _flush(writer, held, 1)
+
+
+def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with an image column: indexes built before there was one have none."""
+    import pyarrow as pa
+
+    if "image" in batch.schema.names:
+        return batch
+    return batch.append_column(CATALOGUE.field("image"), pa.nulls(batch.num_rows, pa.string()))
 
 
 def documents(tables: Source) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -135,6 +135,8 @@ class MilvusIndex:
         vectors: NDArray[np.float32] | None = None,
     ) -> dict[str, Candidates]:
         """As `Retriever.legs`. Raises SettingError for an unknown mode, a k out of range and missing vectors."""
+        if mode == "sparse":
+            raise SettingError("A Milvus collection holds no learned sparse leg: search the embedded index by it.")
         if mode not in ("hybrid", "dense", "lexical"):
             raise SettingError(f"There is no mode '{mode}': choose hybrid, dense or lexical.")
         if not 1 <= k <= MOST:
@@ -155,7 +157,7 @@ class MilvusIndex:
         return found
 
     def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """item_id, title, brand and taxonomy of each row. InputError for a row that is not there."""
+        """item_id, title, brand, taxonomy and image of each row. InputError for a row that is not there."""
         found = self._client.get(self._name, ids=[int(row) for row in rows], output_fields=["row", "record"])
         held = {hit["row"]: hit["record"] for hit in found}
         for row in rows:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from motherlode.index.candidates import Candidates
 from motherlode.index.filters import Filter
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 
 
 class Retriever(Protocol):
-    """An index over items: two legs that answer queries, and changes that appear when published.
+    """An index over items: legs that answer queries, and changes that appear when published.
 
     A row is the number of an item in the index as it is open; a published change may number items anew, so rows are
     looked up (`records`) in the very object that gave them.
@@ -34,7 +34,9 @@ class Retriever(Protocol):
         wanted: Filter | None = None,
         vectors: NDArray[np.float32] | None = None,
     ) -> dict[str, Candidates]:
-        """The k best of each leg that `mode` asks for, under "dense" and "lexical": Candidates [Q, k] each.
+        """The k best of each leg that `mode` asks for, "hybrid" all of them: Candidates [Q, k] each.
+
+        The legs are "dense" and "lexical", and "sparse" in an index that has this third one.
 
         vectors: unit vectors [Q, d] of the texts, where they are known; None: the index encodes them itself.
         wanted: only items that meet it.

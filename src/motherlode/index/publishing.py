@@ -21,14 +21,50 @@ from motherlode.index.dense import DenseIndex, Precision
 from motherlode.index.facets import FacetsWriter
 from motherlode.index.items import BATCH, Items, Source, documents, titles_of
 from motherlode.index.lexical import LexicalIndex
+from motherlode.index.sparse import SparseIndex
 from motherlode.index.word_matches import Titles
+from motherlode.sparse.term_vectors import TermVectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 2
 BLEND = "blend.json"
+TERMS = "terms"  # the folder of the term encoder, and of the weights it gave to added rows
 QUERIES = "queries.npy"  # vectors of sampled queries, on which recall is measured again at compaction
+
+
+@dataclass(frozen=True)
+class SparsePlan:
+    """What the sparse leg of a version is made of.
+
+    Attributes:
+        encoder: a folder that `TermEncoder.save` wrote, copied.
+        weights: its fingerprint.
+        items: term weights of every row.
+        levels: of the taxonomy in the item text that it reads, as in `text.template`.
+        served: terms of a query that are kept, the strongest; None: all.
+    """
+
+    encoder: Path
+    weights: str
+    items: TermVectors
+    levels: int
+    served: int | None = None
+
+    @classmethod
+    def of(cls, encoder: Path | str, items: TermVectors, levels: int, served: int | None = None) -> SparsePlan:
+        """Of the encoder that gave the items their weights. Raises MissingError or InputError where it is not that."""
+        from motherlode.sparse.encode import terms_fingerprint
+        from motherlode.sparse.term_encoder import TermEncoder
+
+        found = TermEncoder.load(encoder)
+        if found.width != items.width:
+            raise InputError(
+                f"The term weights are of {items.width} terms, but the encoder in {encoder} has {found.width}: "
+                "encode the catalogue with it."
+            )
+        return cls(Path(encoder), terms_fingerprint(found), items, levels, served)
 
 
 @dataclass(frozen=True)
@@ -41,7 +77,8 @@ class Plan:
         queries: unit vectors of real queries on which recall is measured; None: items stand in.
         precision, recall: as in `DenseIndex.build`.
         about: what index.json says besides: alpha, data, weights, facts.
-        blend: how both legs become one list; None: the convex blend with alpha.
+        blend: how the legs become one list; None: the convex blend with alpha.
+        sparse: the third leg; None: there is none.
     """
 
     encoder: Path
@@ -51,6 +88,7 @@ class Plan:
     recall: float
     about: dict[str, Any]
     blend: Blend | None = None
+    sparse: SparsePlan | None = None
 
 
 class Survivors:
@@ -72,10 +110,7 @@ def write_whole(folder: Path, source: Source, vectors: NDArray[np.float32], plan
     """Build the next version from every row of `source` and `vectors` [N, d], and point readers at it."""
     version = max(versions.numbers(folder), default=0) + 1
     with replacing_folder(folder / versions.name(version)) as temporary:
-        if plan.encoder.parent.parent == folder:  # that of the version before: its files never change
-            versions.link(plan.encoder, temporary / "encoder")
-        else:
-            shutil.copytree(plan.encoder, temporary / "encoder")
+        _put(plan.encoder, temporary / "encoder", folder)
         Items.write(source, temporary / "items.arrow")
         facets = FacetsWriter()
         lexical = LexicalIndex.build(facets.watch(documents(source)), temporary / "lexical", locale=plan.locale)
@@ -90,15 +125,25 @@ def write_whole(folder: Path, source: Source, vectors: NDArray[np.float32], plan
                 Titles.build(titles_of(source), analyse).save(temporary / "titles")
         if plan.queries is not None:
             np.save(temporary / QUERIES, plan.queries)
-        _record(temporary, version, dense.facts["items"], dense.facts, lexical.facts, plan.about)
+        legs = {"dense": dense.facts, "lexical": lexical.facts}
+        if plan.sparse is not None:
+            _put(plan.sparse.encoder, temporary / TERMS, folder)
+            sparse = SparseIndex.build(plan.sparse.items, temporary / "sparse")
+            legs["sparse"] = sparse.facts | {
+                name: getattr(plan.sparse, name) for name in ("weights", "levels", "served")
+            }
+        _record(temporary, version, dense.facts["items"], legs, plan.about)
     versions.point(folder, version)
 
 
-def write_changes(folder: Path, version: Path, facts: dict[str, Any], items: Items, changes: Changes) -> None:
+def write_changes(
+    folder: Path, version: Path, facts: dict[str, Any], items: Items, changes: Changes, terms: TermVectors | None
+) -> None:
     """Write `version` and some changes as the next version, at a cost of what changed, and point readers at it.
 
     The files of the rows built once are shared with `version`; rows added since lie in added/, and the rows of
-    replaced and dropped items are named in dead.npy. Row numbers stay.
+    replaced and dropped items are named in dead.npy. Row numbers stay. terms: those of the upserts, where the index
+    has a sparse leg.
     """
     number = max(versions.numbers(folder)) + 1
     base = facts["dense"]["items"]
@@ -119,13 +164,16 @@ def write_changes(folder: Path, version: Path, facts: dict[str, Any], items: Ite
         fresh = [(base + row, fields) for row, fields in facets.watch(documents(rows)) if base + row >= len(items)]
         facets.write(added / "facets")
         np.save(added / "vectors.npy", np.concatenate([added_vectors(version, facts), changes.vectors]))
+        if terms is not None:
+            TermVectors.joined([added_terms(version, facts), terms], terms.width).save(added / TERMS)
         np.save(temporary / "dead.npy", dead)
         LexicalIndex.change(temporary / "lexical", fresh, np.setdiff1d(dead, dead_rows(version)).tolist())
         lexical = LexicalIndex.open(temporary / "lexical")
         live = len(items) + len(fresh) - len(dead)
         if lexical.facts["items"] != live:
             raise InputError(f"{version} holds other words than items: build the index again.")
-        _record(temporary, number, live, facts["dense"], lexical.facts, about(facts))
+        legs = {name: facts[name] for name in ("dense", "sparse") if name in facts} | {"lexical": lexical.facts}
+        _record(temporary, number, live, legs, about(facts))
     versions.point(folder, number)
 
 
@@ -148,6 +196,12 @@ def added_vectors(version: Path, facts: dict[str, Any]) -> NDArray[np.float32]:
     return np.load(path, allow_pickle=False)
 
 
+def added_terms(version: Path, facts: dict[str, Any]) -> TermVectors:
+    """Term weights of the rows added since the version was built whole."""
+    path, width = version / "added" / TERMS, facts["sparse"]["terms"]
+    return TermVectors.load(path, width) if path.exists() else TermVectors.joined([], width)
+
+
 class _Rows:
     """Record batches at hand, as a source."""
 
@@ -160,8 +214,14 @@ class _Rows:
             yield batch if columns is None else batch.select(columns)
 
 
-def _record(
-    folder: Path, version: int, items: int, dense: dict[str, Any], lexical: dict[str, Any], rest: dict[str, Any]
-) -> None:
-    facts = {"format": FORMAT, "version": version, "items": items, "dense": dense, "lexical": lexical, **rest}
+def _put(source: Path, target: Path, folder: Path) -> None:
+    """A copy of a folder; of the version before it is linked, whose files never change."""
+    if source.parent.parent == folder:
+        versions.link(source, target)
+    else:
+        shutil.copytree(source, target)
+
+
+def _record(folder: Path, version: int, items: int, legs: dict[str, dict[str, Any]], rest: dict[str, Any]) -> None:
+    facts = {"format": FORMAT, "version": version, "items": items, **legs, **rest}
     write_json(folder / "index.json", facts | {"files": versions.files(folder)})

@@ -35,11 +35,16 @@ class Selection:
         return Selection(self.rows[:cut], at), Selection(self.rows[cut:] - at, self.size - at)
 
     @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Whether each row is one of them, bool [size]."""
+        mask = np.zeros(self.size, dtype=bool)
+        mask[self.rows] = True
+        return mask
+
+    @cached_property
     def bits(self) -> NDArray[np.uint8]:
         """One bit a row, the first in the lowest bit of the first byte."""
-        mask = np.zeros(self.size, dtype=np.uint8)
-        mask[self.rows] = 1
-        return np.packbits(mask, bitorder="little")
+        return np.packbits(self.mask, bitorder="little")
 
     def counts(self, groups: NDArray[np.int32], number: int) -> NDArray[np.int64]:
         """How many of the rows belong to each of `number` groups; groups int32 [size] says where each belongs."""

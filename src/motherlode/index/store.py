@@ -1,10 +1,11 @@
-"""The store: one self-contained folder that answers queries with items, by both legs."""
+"""The store: one self-contained folder that answers queries with items, by two legs or three."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from motherlode.atomic import read_json
 from motherlode.encoders.fingerprint import weights_fingerprint
 from motherlode.errors import InputError, MissingError, SettingError
-from motherlode.index import blend, blends, publishing, versions
+from motherlode.index import blends, publishing, versions
 from motherlode.index.analysis import analyser
-from motherlode.index.blend_one import convex_one
+from motherlode.index.blend import shared
 from motherlode.index.blends import Blend
 from motherlode.index.candidates import Candidates
 from motherlode.index.changes import Changes
@@ -26,17 +27,22 @@ from motherlode.index.facets import Facets
 from motherlode.index.filters import Filter
 from motherlode.index.items import Items
 from motherlode.index.lexical import LexicalIndex
-from motherlode.index.live_dense import LiveDense
+from motherlode.index.live import LiveDense, LiveSparse
 from motherlode.index.pool import pool
 from motherlode.index.protocol import Mode
-from motherlode.index.publishing import BLEND, FORMAT, Plan
+from motherlode.index.publishing import BLEND, FORMAT, TERMS, Plan, SparsePlan
+from motherlode.index.query_convex import QueryConvex
+from motherlode.index.query_terms import QueryTerms
 from motherlode.index.selection import Selection
+from motherlode.index.sparse import SparseIndex
 from motherlode.index.word_matches import Titles
 from motherlode.tables.tables import Tables
+from motherlode.text.template import item_texts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+LEGS = ("dense", "lexical", "sparse")  # in the order in which blends take them
 DEPTH = 100  # candidates each leg gives to the blend, at least
 CHANGED_SHARE = 0.1  # of the items: with more added and dropped rows than this, publishing compacts
 CHANGED_LEAST = 1_000  # rows that are never worth compacting by themselves
@@ -46,7 +52,7 @@ SELECTIONS = 16  # filters whose rows are kept: shoppers ask for the same ones, 
 
 @dataclass(frozen=True)
 class Hit:
-    """One item found: `score` ranks it; `dense` and `lexical` are the legs' own, None where not found."""
+    """One item found: `score` ranks it; `dense`, `lexical`, `sparse` are the legs' own, None where not found."""
 
     rank: int
     row: int
@@ -57,6 +63,8 @@ class Hit:
     score: float
     dense: float | None
     lexical: float | None
+    sparse: float | None = None
+    image: str | None = None
 
 
 class Index:
@@ -79,7 +87,10 @@ class Index:
         except (ValueError, OSError, EOFError, IndexError) as error:
             raise InputError(f"{added} is damaged: build the index again.") from error
         self.items = Items(folder / "items.arrow", added / "items.arrow" if grown else None)
+        self.names = LEGS if "sparse" in facts else LEGS[:2]
+        self.terms = QueryTerms(folder / TERMS, facts.get("sparse", {}).get("served"))
         self.blend = blends.load(folder / BLEND) if (folder / BLEND).exists() else None
+        self._mix = self.blend or QueryConvex(self.names, shared(facts["alpha"], len(self.names)))
         self._titles: Titles | None = None
         if (folder / "titles").exists():
             since = range(facts["dense"]["items"], len(self.items))
@@ -101,18 +112,24 @@ class Index:
         precision: Precision | None = "pq",
         recall: float = RECALL,
         mix: Blend | None = None,
+        sparse: SparsePlan | None = None,
     ) -> Index:
         """Build the next version under `folder`, point `folder`/current at it, and open it.
 
         vectors_path: .npy of unit vectors [N, d], row by row those of the catalogue. encoder_path: a standard
         sentence-transformers folder, copied into the index. alpha: weight of the dense leg in the convex blend.
         facts: JSON-able, kept under "facts" in index.json. precision, recall: as in `DenseIndex.build`. mix: the blend
-        that makes one list of both legs, instead of the convex one. Readers see the previous version until the new one
-        is whole, and it stays on disk for those still reading it; older ones go. Raises MissingError or InputError
-        where an input is absent or does not fit, or where another process is writing there.
+        that makes one list of the legs, instead of the convex one. sparse: the third leg. Readers see the previous
+        version until the new one is whole, and it stays on disk for those still reading it; older ones go. Raises
+        MissingError or InputError where an input is absent or does not fit, or where another process is writing there.
         """
         if not 0 <= alpha <= 1:
             raise SettingError(f"alpha is {alpha}, but the weight of the dense leg must lie between 0 and 1.")
+        names = LEGS if sparse else LEGS[:2]
+        if mix is not None and (fitted := getattr(mix, "legs", names)) != names:
+            raise SettingError(
+                f"The blend was fitted on the legs {', '.join(fitted)}, not {', '.join(names)}: fit it on those."
+            )
         folder, encoder_path = Path(folder), Path(encoder_path)
         vectors = _vectors(Path(vectors_path), tables.count("catalogue"))
         if not (encoder_path / "modules.json").exists():
@@ -124,11 +141,13 @@ class Index:
                 f"{vectors_path} holds {vectors.shape[1]} dimensions, but the encoder in {encoder_path} "
                 f"gives {width}: encode the catalogue with it."
             )
+        if sparse is not None and len(sparse.items) != len(vectors):
+            raise InputError(f"There are term weights of {len(sparse.items)} items, not {len(vectors)}: encode again.")
         queries = _query_sample(tables, encoder) if len(vectors) > CODES_FROM else None
         about = {"alpha": alpha, "data": tables.fingerprint(), "weights": weights_fingerprint(encoder), "facts": facts}
         folder.mkdir(parents=True, exist_ok=True)
         with versions.exclusive(folder):
-            plan = Plan(encoder_path, locale_of(tables), queries, precision, recall, about, mix)
+            plan = Plan(encoder_path, locale_of(tables), queries, precision, recall, about, mix, sparse)
             publishing.write_whole(folder, tables, vectors, plan)
         return cls.open(folder)
 
@@ -163,8 +182,8 @@ class Index:
     ) -> list[Hit] | list[list[Hit]]:
         """The k best items for a query, or for each of several; a blank query finds nothing.
 
-        mode: "hybrid" makes one list of both legs (`mix`); "dense" and "lexical" ask one leg. wanted: only items that
-        meet it. Raises SettingError for an unknown mode or k < 1, InputError for a query that is not text.
+        mode: "hybrid" makes one list of all legs (`mix`); a leg's name asks that one. wanted: only items that meet it.
+        Raises SettingError for an unknown mode or k < 1, InputError for a query that is not text.
         """
         if isinstance(query, str):
             return self.search([query], k, mode, wanted)[0]
@@ -175,7 +194,7 @@ class Index:
         hits: list[list[Hit]] = [[] for _ in query]
         depth = max(k, DEPTH) if mode == "hybrid" and k > 0 else k
         texts = [query[number] for number in asked]
-        vectors = self.encode(texts) if texts and mode != "lexical" else None
+        vectors = self.encode(texts) if texts and mode in ("hybrid", "dense") else None
         legs = self.legs(texts, depth, mode, wanted, vectors)
         if not asked:
             return hits
@@ -192,42 +211,54 @@ class Index:
         wanted: Filter | None = None,
         vectors: NDArray[np.float32] | None = None,
     ) -> dict[str, Candidates]:
-        """As `Retriever.legs`: the k best of each leg, under "dense" and "lexical".
+        """As `Retriever.legs`: the k best of each leg of `names` that the mode asks for.
 
-        Raises SettingError for an unknown mode or k < 1.
+        Raises SettingError for a mode that is none here or k < 1.
         """
-        if mode not in ("hybrid", "dense", "lexical"):
-            raise SettingError(f"There is no mode '{mode}': choose hybrid, dense or lexical.")
+        if mode != "hybrid" and mode not in self.names:
+            raise SettingError(f"There is no mode '{mode}' here: choose hybrid, {' or '.join(self.names)}.")
         if k < 1:
             raise SettingError(f"k is {k}, but at least one result must be asked for.")
+        if not len(texts):
+            return {}
         found: dict[str, Candidates] = {}
-        if mode != "lexical" and len(texts):
-            vectors = self.encode(list(texts)) if vectors is None else vectors
-            found["dense"] = self.dense.search(vectors, k, among=self.select(wanted) if wanted else None)
-        if mode != "dense" and len(texts):
-            found["lexical"] = self.lexical.search(texts, k, wanted)
+        for name, asked in self._asked(texts, self.names if mode == "hybrid" else (mode,), vectors).items():
+            if name == "lexical":
+                found[name] = self.lexical.search(texts, k, wanted)
+            else:
+                found[name] = getattr(self, name).search(asked, k, among=self.select(wanted) if wanted else None)
         return found
 
     def mix(
         self, texts: Sequence[str], vectors: NDArray[np.float32] | None, legs: dict[str, Candidates], k: int
     ) -> Candidates:
-        """One list [Q, k] out of both legs, by the blend of the index: `blend.convex` with its alpha, or what it holds.
+        """One list [Q, k] out of all legs, by the blend of the index, or `blend.weighted` where it holds none.
 
         texts, vectors: of the queries that `legs` answers, as there.
         """
-        dense, lexical = legs["dense"], legs["lexical"]
-        if self.blend is None:
-            convex = convex_one if len(texts) == 1 else blend.convex
-            return convex(dense, lexical, self.facts["alpha"], k)
-        vectors = self.encode(list(texts)) if vectors is None else vectors
-        scorers = {
-            "dense": lambda indptr, rows: self.dense.score(vectors, indptr, rows),
-            "lexical": lambda indptr, rows: self.lexical.score(texts, indptr, rows),
-        }
-        found = pool(legs, scorers)
+        if isinstance(self._mix, QueryConvex):
+            return self._mix.mix(legs, k)
+        asked = self._asked(texts, legs, vectors)
+        found = pool(legs, {name: partial(getattr(self, name).score, asked[name]) for name in legs})
         if self._titles is not None:
             found = replace(found, matches=self._titles.matches(texts, found.rows))
-        return self.blend.blend(found, k)
+        return self._mix.blend(found, k)
+
+    def _asked(self, texts: Sequence[str], names: Iterable[str], vectors: NDArray[np.float32] | None) -> dict[str, Any]:
+        """What each of these legs takes of the queries: texts, their vectors, their term weights."""
+        asked: dict[str, Any] = {}
+        for name in names:
+            if name == "dense":
+                asked[name] = self.encode(list(texts)) if vectors is None else vectors
+            else:
+                asked[name] = texts if name == "lexical" else self.terms.queries(texts)
+        return asked
+
+    @cached_property
+    def sparse(self) -> LiveSparse:
+        """The third leg, opened when first asked. Raises InputError where it is damaged, MissingError for none."""
+        base = SparseIndex.open(self.folder / "sparse")
+        return LiveSparse(base, publishing.added_terms(self.folder, self.facts), self._dead)
 
     @property
     def dead(self) -> NDArray[np.int64]:
@@ -265,16 +296,20 @@ class Index:
     def publish(self) -> Index:
         """Write the changes as the next version and open it; this object goes on reading its own.
 
-        The dense leg then finds what an index built anew would find; the lexical leg too, but for idf and mean
-        length, which count dropped items until compaction. Compacts by itself where more than `CHANGED_SHARE`
+        The dense and the sparse leg then find what an index built anew would find; the lexical leg too, but for idf
+        and mean length, which count dropped items until compaction. Compacts by itself where more than `CHANGED_SHARE`
         of the items changed since they were built. Raises InputError where another version was published since
         this one was opened, or where another process is writing.
         """
         if not self._changes:
             return self
+        terms = None
+        if "sparse" in self.facts:
+            titles, paths = self._changes.column("title"), self._changes.column("taxonomy")
+            terms = self.terms.items(item_texts(titles, paths, self.facts["sparse"]["levels"]))
         with versions.exclusive(self.folder.parent):
             self._check_current()
-            publishing.write_changes(self.folder.parent, self.folder, self.facts, self.items, self._changes)
+            publishing.write_changes(self.folder.parent, self.folder, self.facts, self.items, self._changes, terms)
         self._changes = Changes(self.facts["dense"]["dimensions"])
         published = Index.open(self.folder.parent)
         base = published.facts["dense"]["items"]
@@ -305,6 +340,10 @@ class Index:
             vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
             for start in range(0, len(rows), BLOCK):
                 vectors[start : start + BLOCK] = self.dense.vectors(rows[start : start + BLOCK])
+            sparse = None
+            if known := self.facts.get("sparse"):
+                terms = self.sparse.terms(rows)
+                sparse = SparsePlan(self.folder / TERMS, known["weights"], terms, known["levels"], known["served"])
             plan = Plan(
                 self.folder / "encoder",
                 self.lexical.facts["locale"],
@@ -313,6 +352,7 @@ class Index:
                 dense["asked"]["recall"],
                 publishing.about(self.facts),
                 self.blend,
+                sparse,
             )
             publishing.write_whole(place, publishing.Survivors(self.items, kept), vectors, plan)
         return Index.open(place)
@@ -334,18 +374,11 @@ class Index:
             name: dict(zip(leg.rows[query].tolist(), leg.scores[query].tolist(), strict=True))
             for name, leg in legs.items()
         }
+        dense, lexical, sparse = (own.get(name, {}).get for name in LEGS)
+        ranked = enumerate(zip(found.rows[query].tolist(), found.scores[query].tolist(), strict=True), start=1)
         return [
-            Hit(
-                rank=rank,
-                row=row,
-                **self.items[row],
-                score=score,
-                dense=own.get("dense", {}).get(row),
-                lexical=own.get("lexical", {}).get(row),
-            )
-            for rank, (row, score) in enumerate(
-                zip(found.rows[query].tolist(), found.scores[query].tolist(), strict=True), start=1
-            )
+            Hit(rank, row, **self.items[row], score=score, dense=dense(row), lexical=lexical(row), sparse=sparse(row))
+            for rank, (row, score) in ranked
             if row >= 0
         ]
 

@@ -1,4 +1,4 @@
-"""Sections on what makes one list of two legs, and on the thresholds between grades."""
+"""Sections on what makes one list of the legs, and on the thresholds between grades."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def blends(found: Mapping[str, Any]) -> Markup:
         for name, one in found["validation"].items()
         if "cannot" in one
     ]
-    return section("One list out of two legs", f"Chosen is {found['why']}", table(caption, heads, rows), left_out)
+    return section("One list out of several legs", f"Chosen is {found['why']}", table(caption, heads, rows), left_out)
 
 
 def thresholds(found: Mapping[str, Any]) -> Markup:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from motherlode.index.candidates import Candidates
 from motherlode.index.store import DEPTH, Index
@@ -19,6 +19,7 @@ from motherlode.serve.intersection import intersect
 from motherlode.serve.strata import Strata
 
 DIGITS = 6  # of a score: more than single precision holds
+VECTORS = ("hybrid", "dense")  # modes that ask for the query's vector
 WIDE = 300  # candidates each side of an intersection gives, at least
 Answer = bytes | Exception  # the second half of a JSON object, see `Answering.written`
 
@@ -43,6 +44,8 @@ class Answering:
             try:
                 if ask.grade and self.strata is None:
                     raise Refused(409, "no_thresholds", f"The index '{self.name}' has no thresholds: ask for grade 0.")
+                if ask.mode not in ("hybrid", *self.index.names):
+                    raise Refused(409, "no_such_leg", f"The index '{self.name}' has no {ask.mode} leg.")
                 if ask.item_id is not None:
                     found[number] = self._similar(ask, vectors.get(ask.query))
                 elif ask.query.strip():
@@ -53,7 +56,7 @@ class Answering:
                 found[number] = error
         for (mode, deep, wanted), numbers in groups.items():
             texts = [asks[number].query for number in numbers]
-            known = np.stack([vectors[text] for text in texts]) if mode != "lexical" else None
+            known = np.stack([vectors[text] for text in texts]) if mode in VECTORS else None
             legs = self.index.legs(texts, deep, mode, wanted or None, known)
             for place, number in enumerate(numbers):
                 one = slice(place, place + 1)
@@ -82,19 +85,18 @@ class Answering:
             "nothing_relevant": nothing,
             "hits": hits,
         }
-        return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()[1:]
+        return to_json(rest)[1:]
 
     def _encoded(self, asks: Sequence[Ask]) -> dict[str, NDArray[np.float32]]:
         """The vector of every query that needs one."""
-        needs = [ask for ask in asks if self.strata or ask.item_id is not None or ask.mode != "lexical"]
+        needs = [ask for ask in asks if self.strata or ask.item_id is not None or ask.mode in VECTORS]
         texts = list(dict.fromkeys(ask.query for ask in needs if ask.query.strip()))
         return dict(zip(texts, self.encoders.queries(texts), strict=True)) if texts else {}
 
     def _found(self, ask: Ask, legs: dict[str, Candidates], vector: NDArray[np.float32] | None) -> bytes:
         """Blend, keep what reaches the wanted grade, and say what is known of each hit."""
         keep = depth(ask) if ask.grade else ask.k
-        both = legs.get("dense"), legs.get("lexical")
-        if both[0] is not None and both[1] is not None:
+        if len(legs) > 1:
             mixed = self.index.mix([ask.query], vector[None] if vector is not None else None, legs, keep)
         else:
             (mixed,) = legs.values()
@@ -153,14 +155,16 @@ class Answering:
             "title": item["title"],
             "brand": item["brand"],
             "taxonomy": [level for level in item["taxonomy"] or () if level],
-            "image": item.get("image"),
+            "image": item["image"],
             "score": round(score, DIGITS),
             "grade": grade,
             "expected_precision": share,
             "dense": None,
             "lexical": None,
+            "sparse": None,
             "dense_rank": None,
             "lexical_rank": None,
+            "sparse_rank": None,
         }
 
     def _cosines(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from motherlode.errors import InputError, MissingError, MotherlodeError, SettingError
+from motherlode.errors import MissingError, MotherlodeError
 from motherlode.serve import forms
 from motherlode.serve.asks import Ask, filter_of
-from motherlode.serve.errors import Refused
+from motherlode.serve.errors import Refused, unexpected
 from motherlode.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from motherlode.serve.door import Door
 
 LOG = logging.getLogger(__name__)
 THREADS = 4  # for what is neither searched nor published: facts, grades, recommendations, opening versions
@@ -47,7 +46,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create(settings: Settings) -> "FastAPI":
+def create(settings: Settings) -> "Door":
     """The application over settings; its lifespan opens the indexes and, at its end, answers what still waits.
 
     Raises MissingError without FastAPI, MissingError or InputError where an index cannot be opened.
@@ -60,8 +59,9 @@ def create(settings: Settings) -> "FastAPI":
         from starlette.exceptions import HTTPException
 
         from motherlode.serve.desk import Desk
-        from motherlode.serve.door import Door, error_body
+        from motherlode.serve.door import Door, error_body, finished, refusal
         from motherlode.serve.metrics import KIND
+        from motherlode.serve.straight import answer_to, bearer, straight
     except ImportError as error:
         raise MissingError("Serving needs FastAPI and more: pip install 'motherlode[serve]'.") from error
 
@@ -86,13 +86,11 @@ def create(settings: Settings) -> "FastAPI":
         lifespan=lifespan,
     )
     app.state.desk = desk
-    app.add_middleware(Door, settings=settings, metrics=desk.metrics)
-    bearer = HTTPBearer(auto_error=False, description="an API key made with `motherlode key`")
-    Given = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    scheme = HTTPBearer(auto_error=False, description="an API key made with `motherlode key`")
+    Given = Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)]
 
     async def reads(request: Request) -> None:  # not in OpenAPI, which cannot say "only where a read key was made"
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        desk.may(request.scope, given.strip() if kind.lower() == "bearer" else None, "read")
+        desk.may(request.scope, bearer(dict(request.scope["headers"])), "read")
 
     async def writes(request: Request, given: Given) -> None:
         desk.may(request.scope, given.credentials if given else None, "write")
@@ -105,23 +103,22 @@ def create(settings: Settings) -> "FastAPI":
         return await asyncio.get_running_loop().run_in_executor(pool, work, *values)
 
     def answered(request: Request, rest: bytes) -> Response:
-        took = 1e3 * (perf_counter() - request.scope["began"])
-        head = b'{"request_id":"%s","took_ms":%.2f,' % (request.scope["request_id"].encode(), took)
-        return Response(head + rest, media_type=JSON)
+        return Response(finished(request.scope, rest), media_type=JSON)
 
     def told(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
         return Response(error_body(code, message, request.scope["request_id"]), status, headers, JSON)
 
+    def refuse(request: Request, error: MotherlodeError) -> Response:
+        status, body, headers = refusal(error, request.scope)
+        return Response(body, status, {name.decode(): value.decode() for name, value in headers})
+
     @app.exception_handler(MotherlodeError)
     async def refused(request: Request, error: MotherlodeError) -> Response:
-        if isinstance(error, Refused):
-            headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-            if error.status == 401:
-                headers["WWW-Authenticate"] = "Bearer"
-            return told(request, error.status, error.code, str(error), headers)
-        if isinstance(error, (InputError, SettingError)):
-            return told(request, 422, "invalid", str(error))
-        return told(request, 409, "missing", str(error))
+        return refuse(request, error)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, _: Exception) -> Response:  # the door, which it reaches next, logs it
+        return refuse(request, unexpected())
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -142,19 +139,15 @@ def create(settings: Settings) -> "FastAPI":
         "dependencies": [Depends(reads)],
     }
 
-    async def search(request: Request, asked: forms.Search) -> Response:
-        ask = Ask(asked.q, asked.k, asked.mode, asked.grade, asked.explain, filter_of(asked.filter))
-        return answered(request, await desk.searching(asked.index).ask(ask))
-
     @app.get("/search", **found)
     async def search_by_address(request: Request, asked: Annotated[forms.Search, Query()]) -> Response:
         """The items that fit a query."""
-        return await search(request, asked)
+        return answered(request, await answer_to(desk, asked))
 
     @app.post("/search", **found)
     async def search_by_body(request: Request, asked: forms.Search) -> Response:
         """The same, for queries that are too long for an address or should not be in one."""
-        return await search(request, asked)
+        return answered(request, await answer_to(desk, asked))
 
     @app.get("/similar", **found)
     async def similar(request: Request, asked: Annotated[forms.Similar, Query()]) -> Response:
@@ -223,4 +216,4 @@ def create(settings: Settings) -> "FastAPI":
     for address, name, kind in PAGE:
         content = files("motherlode.serve").joinpath(name).read_text(encoding="utf-8")
         app.get(address, response_class=Response, include_in_schema=False)(page(content, kind))
-    return app
+    return Door(app, settings, desk.metrics, straight(desk))

@@ -44,6 +44,8 @@ def filter_of(conditions: Sequence[str]) -> Filter:
     "price:10..50", "price:..50", "price:10..", and "attribute:value" for any other name (any of several values of one
     name). Raises InputError for anything else.
     """
+    if not conditions:
+        return EVERYTHING
     brands: list[str] = []
     paths: list[tuple[str, ...]] = []
     prices: list[tuple[float | None, float | None]] = []

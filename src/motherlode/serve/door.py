@@ -9,15 +9,21 @@ import re
 import secrets
 from itertools import count
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from motherlode.serve.errors import Refused
-from motherlode.serve.logs import FIELDS
+from motherlode.errors import InputError, MotherlodeError, SettingError
+from motherlode.serve.errors import Refused, unexpected
+from motherlode.serve.logs import FIELDS, access
 from motherlode.serve.metrics import Metrics
 from motherlode.serve.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Mapping
+
+    from starlette.applications import Starlette
+    from starlette.types import Message, Receive, Scope, Send
+
+    from motherlode.serve.straight import Straight
 
 LOG = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -37,17 +43,24 @@ HEADERS = [
 
 
 class Door:
-    """ASGI middleware. Puts "request_id" and "began" into the scope; a body arrives in one piece or not at all."""
+    """An application behind the checks that every request meets, and what every answer gets.
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        self._app, self._settings, self._metrics = app, settings, metrics
+    Puts "request_id" and "began" into the scope; a body arrives in one piece or not at all. Requests in `straight`, by
+    method and path, are answered here if that can be done, and go on to the application if not.
+    """
+
+    def __init__(
+        self, app: Starlette, settings: Settings, metrics: Metrics, straight: Mapping[tuple[str, str], Straight]
+    ) -> None:
+        self._app, self._settings, self._metrics, self._straight = app, settings, metrics, straight
+        self.state = app.state
         self._start, self._numbers = secrets.token_hex(4), count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = perf_counter(), 0
+        began, status, body = perf_counter(), 0, b""
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         name = given if REQUEST_ID.fullmatch(given) else f"{self._start}-{next(self._numbers):x}".encode()
@@ -63,16 +76,22 @@ class Door:
         try:
             self._check(scope, headers)
             if scope["method"] in BODIES:
-                receive = _once(await self._body(scope["path"], headers, receive))
-            await self._app(scope, receive, sending)
-        except Refused as error:
-            await _refuse(error, scope, sending)
+                body = await self._body(scope["path"], headers, receive)
+                receive = _once(body)
+            straight = self._straight.get((scope["method"], scope["path"]))
+            answer = await straight(scope, headers, body) if straight else None
+            if answer is None:
+                await self._app(scope, receive, sending)
+            else:
+                await _send(sending, 200, finished(scope, answer), [JSON])
+        except MotherlodeError as error:
+            await _send(sending, *refusal(error, scope))
         except ConnectionError:  # the client went before its request was whole
             status = 499
         except Exception:
             LOG.exception("a request failed", extra={FIELDS: {"request_id": scope["request_id"]}})
             if not status:
-                await _refuse(Refused(500, "internal", "Something went wrong here: the log says what."), scope, sending)
+                await _send(sending, *refusal(unexpected(), scope))
         finally:
             self._tell(scope, status, perf_counter() - began)
 
@@ -114,18 +133,26 @@ class Door:
         return b"".join(parts)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        known = (scope["method"], scope["path"]) in self._straight
+        route: str = scope["path"] if known else getattr(scope.get("route"), "path", "other")
         self._metrics.request(route, status, seconds)
         if self._settings.log:
-            fields: dict[str, Any] = {
-                "request_id": scope["request_id"],
-                "method": scope["method"][:16],
-                "route": route,
-                "status": status,
-                "ms": round(1e3 * seconds, 2),
-                "key": scope.get("key"),
-            }
-            LOG.info("request", extra={FIELDS: fields})
+            access(
+                {
+                    "request_id": scope["request_id"],
+                    "method": scope["method"][:16],
+                    "route": route,
+                    "status": status,
+                    "ms": round(1e3 * seconds, 2),
+                    "key": scope.get("key"),
+                }
+            )
+
+
+def finished(scope: Scope, rest: bytes) -> bytes:
+    """A whole answer: what is of the request alone, before what may be ready-made."""
+    took = 1e3 * (perf_counter() - scope["began"])
+    return b'{"request_id":"%s","took_ms":%.2f,' % (scope["request_id"].encode(), took) + rest
 
 
 def error_body(code: str, message: str, request_id: str) -> bytes:
@@ -133,14 +160,24 @@ def error_body(code: str, message: str, request_id: str) -> bytes:
     return json.dumps({"error": {"code": code, "message": message, "request_id": request_id}}).encode()
 
 
-async def _refuse(error: Refused, scope: Scope, send: Send) -> None:
-    body = error_body(error.code, str(error), scope["request_id"])
-    headers = [JSON, (b"content-length", str(len(body)).encode())]
+def refusal(error: MotherlodeError, scope: Scope) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Status, body and headers of the answer to what is refused."""
+    if not isinstance(error, Refused):
+        wrong = isinstance(error, (InputError, SettingError))
+        error = Refused(422, "invalid", str(error)) if wrong else Refused(409, "missing", str(error))
+    headers = [JSON]
     if error.retry_after:
-        headers.append((b"retry-after", str(error.retry_after).encode()))
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if error.status in (408, 413):  # what is left of the body must not be read as the next request
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    return error.status, error_body(error.code, str(error), scope["request_id"]), headers
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -21,3 +21,8 @@ def busy(what: str) -> Refused:
 def late(message: str) -> Refused:
     """Not in time."""
     return Refused(503, "timeout", message, 1)
+
+
+def unexpected() -> Refused:
+    """What should not happen did."""
+    return Refused(500, "internal", "Something went wrong here: the log says what.")

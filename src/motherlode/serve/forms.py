@@ -35,7 +35,10 @@ class Search(BaseModel):
 
     q: Annotated[Words, Field(description="what a customer typed", examples=["red office chair"])]
     k: Results = 10
-    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    mode: Annotated[
+        Literal["hybrid", "dense", "lexical", "sparse"],
+        Field(description="all legs in one list, or one of those that the index has"),
+    ] = "hybrid"
     grade: Annotated[int, Field(ge=0, le=2, description="least stratum shown; needs thresholds")] = 0
     explain: Annotated[bool, Field(description="tell the legs' own scores and ranks")] = False
     filter: Conditions = []
@@ -139,10 +142,12 @@ class Hit(BaseModel):
     score: float
     grade: int | None = Field(description="stratum by the thresholds of the index")
     expected_precision: float | None = Field(description="share of items with such a score that are of grade 1 or 2")
-    dense: float | None = Field(description="cosine; told where explain is true, as are the three below")
+    dense: float | None = Field(description="cosine; told where explain is true, as are the five below")
     lexical: float | None
+    sparse: float | None
     dense_rank: int | None
     lexical_rank: int | None
+    sparse_rank: int | None
 
 
 class Version(BaseModel):

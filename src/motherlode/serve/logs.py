@@ -6,9 +6,13 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
+from pydantic_core import to_json
+
 FIELDS = "fields"  # attribute of a log record that holds what its line says besides
+ACCESS = "motherlode.serve.access"  # logger named in the line of a request
 
 
 class Lines(logging.Formatter):
@@ -17,7 +21,7 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line. Of an exception it tells the kind and the place, not the message, which may quote a request."""
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "time": _time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -32,6 +36,22 @@ class Lines(logging.Formatter):
                 trace = trace.tb_next
             line["at"] = places[-8:]
         return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def access(fields: dict[str, Any]) -> None:
+    """The line of a request that was answered; past `logging`, which costs as much as all else that HTTP does."""
+    line = {"time": _time(time.time()), "level": "info", "logger": ACCESS, "message": "request", **fields}
+    sys.stderr.write(to_json(line).decode() + "\n")
+
+
+def _time(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{_second(whole)}.{int(1e3 * (seconds - whole)):03d}Z"
+
+
+@lru_cache(1)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def to_stderr(level: int = logging.INFO) -> None:

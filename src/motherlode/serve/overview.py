@@ -13,12 +13,13 @@ NAMES = 12  # attributes
 
 
 def overview(answering: Answering) -> dict[str, Any]:
-    """Name, version, items, weights, alpha, thresholds and precision curve (None where unknown)."""
+    """Name, version, items, legs, weights, alpha, thresholds and precision curve (None where unknown)."""
     facts, strata = answering.index.facts, answering.strata
     return {
         "name": answering.name,
         "version": answering.version,
         "items": facts["items"],
+        "legs": list(answering.index.names),
         "weights": facts["weights"],
         "alpha": facts["alpha"],
         "thresholds": {str(grade): strata.threshold(grade) for grade in (1, 2)} if strata else None,

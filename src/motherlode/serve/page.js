@@ -1,7 +1,7 @@
 // The search page. Texts of the shop are only ever set as text; nothing is fetched from elsewhere.
 
 const GRADES = ["Irrelevant", "Moderately relevant", "Relevant"];
-const MODES = ["hybrid", "dense", "lexical"];
+const MODES = ["hybrid", "dense", "lexical", "sparse"];
 const RESULTS = 20;
 const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en-GB");
@@ -110,6 +110,9 @@ class Side {
     this.part("index").replaceChildren(...facts.indexes.map(({ name }) => new Option(name, name)));
     this.part("index").value = this.index;
     this.part("which").hidden = facts.indexes.length < 2;
+    const legs = this.facts?.legs ?? [];
+    for (const choice of this.part("mode").options) choice.hidden = choice.disabled = ![MODES[0], ...legs].includes(choice.value);
+    if (legs.length && ![MODES[0], ...legs].includes(this.mode)) this.mode = MODES[0];
     this.part("mode").value = this.mode;
     const { thresholds, precision_curve: curve } = this.facts ?? {};
     this.marks = thresholds ? [null, thresholds[1], thresholds[2]] : [null];
@@ -159,6 +162,7 @@ class Side {
     list.replaceChildren(...[...this.rows.values()].map((row) => row.root));
     if (hits.length) list.firstElementChild.tabIndex = 0;
     if (held) (list.firstElementChild ?? $("q")).focus();
+    this.part("told").title = answer ? `Version ${answer.index.version} of the index ${answer.index.name}` : "";
     this.part("told").textContent = answer ? `${plural(hits.length, "item")} · ${answer.took_ms.toFixed(1)} ms` : "";
     this.paint();
     compare();
@@ -244,9 +248,11 @@ function makeRow(side, hit, strongest) {
   leg("Score", hit.score, 0, side.mode === "lexical" ? hit.score / strongest : hit.score, 3);
   leg("Meaning", hit.dense, hit.dense_rank, hit.dense, 3);
   leg("Words", hit.lexical, hit.lexical_rank, hit.lexical / strongest, 2);
+  if (side.facts.legs.includes("sparse")) leg("Learnt words", hit.sparse, hit.sparse_rank, hit.sparse, 3);
   if (hit.expected_precision !== null) {
     part("scores").append(el("dt", {}, "Precision"), el("dd", {}, `${percent(hit.expected_precision)} of such scores are of grade 1 or 2`));
   }
+  part("scores").append(el("dt", {}, "Item"), el("dd", {}, hit.item_id));
   part("why").onclick = () => open(row);
   part("judge").hidden = !facts.grading;
   row.choices = [...root.querySelectorAll("[data-grade]")];

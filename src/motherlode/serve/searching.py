@@ -18,6 +18,7 @@ from motherlode.serve.metrics import Metrics
 from motherlode.serve.settings import Settings
 
 LOG = logging.getLogger(__name__)
+QUICK = 0.003  # seconds of a search that the event loop may be kept busy with; ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,12 @@ class Waiting:
 
 
 class Searching:
-    """Answers asks about one index, in one thread of its own.
+    """Answers asks about one index, in one thread of its own or, where that is quick, on the spot.
 
     The thread takes all asks that wait, up to `settings.batch`, and answers them together: queries that come
     while it works are encoded in one go, and one that comes alone waits for nobody. Every answer is made from one
-    version, the one served when its batch began.
+    version, the one served when its batch began. Where the last search was quick and nobody else is searching, the
+    hand-over would cost more than it is worth: such an ask is answered by the event loop itself.
     """
 
     def __init__(self, live: Live, settings: Settings, metrics: Metrics) -> None:
@@ -42,6 +44,8 @@ class Searching:
         self._settings, self._metrics = settings, metrics
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._under_way = 0  # asks that the thread has not answered, or that this turn of the loop has
+        self._quick = False  # whether the last search was
         self._ready = Lru(settings.cache_bytes)
         self._ready_of: Answering | None = None
         self._thread = Thread(target=self._work, name=f"search {live.name}", daemon=True)
@@ -56,21 +60,13 @@ class Searching:
         answering = self.live.now
         if answering is not self._ready_of:  # answers of another version are of no use
             self._ready.clear()
-            self._ready_of = answering
+            self._ready_of, self._quick = answering, False
         held = self._ready.get(ask)
         self._metrics.cached(held is not None)
         if held is not None:
             return held
-        if self._waiting.qsize() >= self._settings.waiting:
-            self._metrics.shed()
-            raise busy("searches")
-        waiting = Waiting(ask, self._loop.create_future(), monotonic() + self._settings.search_timeout)
-        self._waiting.put(waiting)
-        try:
-            async with asyncio.timeout(self._settings.search_timeout):
-                answer, of = await waiting.future
-        except TimeoutError:
-            raise late(f"The search took longer than {self._settings.search_timeout:g} seconds.") from None
+        alone = self._quick and not self._under_way
+        answer, of = self._at_once(ask, answering) if alone else await self._in_turn(ask)
         if of is self._ready_of:
             self._ready.put(ask, answer)
         return answer
@@ -80,19 +76,64 @@ class Searching:
         self._waiting.put(None)
         self._thread.join()
 
+    def _at_once(self, ask: Ask, answering: Answering) -> tuple[bytes, Answering]:
+        self._under_way += 1
+        self._loop.call_soon(self._over, 1)  # what else came in this turn goes to the thread, together
+        (answer,), seconds = self._answered(answering, [ask])
+        self._quick = seconds < QUICK
+        if isinstance(answer, Exception):
+            raise answer
+        return answer, answering
+
+    async def _in_turn(self, ask: Ask) -> tuple[bytes, Answering]:
+        if self._waiting.qsize() >= self._settings.waiting:
+            self._metrics.shed()
+            raise busy("searches")
+        seconds = self._settings.search_timeout
+        waiting = Waiting(ask, self._loop.create_future(), monotonic() + seconds)
+        self._under_way += 1
+        self._waiting.put(waiting)
+        timer = self._loop.call_later(seconds, _expire, waiting.future, seconds)
+        try:
+            return await waiting.future
+        finally:
+            timer.cancel()
+
+    def _over(self, count: int) -> None:
+        self._under_way -= count
+
     def _work(self) -> None:
         while True:
-            batch, last = self._next()
+            taken, last = self._next()
             now = monotonic()
-            batch = [one for one in batch if not one.future.cancelled() and one.until > now]
-            if batch:
-                began = perf_counter()
-                answering = self.live.now
-                answers = _answers(answering, [one.ask for one in batch])
-                self._metrics.searched(len(batch), perf_counter() - began)
-                self._loop.call_soon_threadsafe(_deliver, batch, answers, answering)
+            batch = [one for one in taken if not one.future.done() and one.until > now]
+            answering = self.live.now
+            answers, seconds = self._answered(answering, [one.ask for one in batch]) if batch else ([], 0.0)
+            if taken:
+                self._loop.call_soon_threadsafe(self._deliver, len(taken), batch, answers, answering, seconds)
             if last:
                 return
+
+    def _answered(self, answering: Answering, asks: list[Ask]) -> tuple[list[Answer], float]:
+        """The answers, and the seconds they took."""
+        began = perf_counter()
+        answers = _answers(answering, asks)
+        seconds = perf_counter() - began
+        self._metrics.searched(len(asks), seconds)
+        return answers, seconds
+
+    def _deliver(
+        self, taken: int, batch: list[Waiting], answers: list[Answer], answering: Answering, seconds: float
+    ) -> None:
+        self._over(taken)
+        self._quick = seconds < QUICK and answering is self._ready_of
+        for one, answer in zip(batch, answers, strict=True):
+            if one.future.done():  # nobody waits any more
+                continue
+            if isinstance(answer, Exception):
+                one.future.set_exception(answer)
+            else:
+                one.future.set_result((answer, answering))
 
     def _next(self) -> tuple[list[Waiting], bool]:
         """The asks to answer next, and whether no others will come."""
@@ -122,11 +163,6 @@ def _answers(answering: Answering, asks: list[Ask]) -> list[Answer]:
         return [error]
 
 
-def _deliver(batch: list[Waiting], answers: list[Answer], answering: Answering) -> None:
-    for one, answer in zip(batch, answers, strict=True):
-        if one.future.done():  # nobody waits any more
-            continue
-        if isinstance(answer, Exception):
-            one.future.set_exception(answer)
-        else:
-            one.future.set_result((answer, answering))
+def _expire(future: asyncio.Future[tuple[bytes, Answering]], seconds: float) -> None:
+    if not future.done():
+        future.set_exception(late(f"The search took longer than {seconds:g} seconds."))

@@ -14,7 +14,7 @@ from motherlode.errors import MissingError, SettingError
 from motherlode.serve.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from motherlode.serve.door import Door
 
 TOLD = "MOTHERLODE_SERVE"  # settings, for worker processes
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # where they keep their figures; read when prometheus_client is imported
@@ -61,7 +61,7 @@ def run(settings: Settings) -> None:
                 uvicorn.run(APPLICATION, factory=True, fd=listening.fileno(), **several, **options)
 
 
-def application(settings: Settings | None = None) -> FastAPI:
+def application(settings: Settings | None = None) -> Door:
     """The application of this process; without settings, over those that the process was started with."""
     from motherlode.serve.app import create
     from motherlode.serve.logs import to_stderr

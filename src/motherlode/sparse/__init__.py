@@ -1,1 +1,1 @@
-"""The learned sparse leg: term weights from any encoder, trained on grades, searched in an inverted index."""
+"""The learned sparse leg: term weights from any encoder, trained on grades."""

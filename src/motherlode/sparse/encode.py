@@ -16,6 +16,9 @@ from motherlode.progress import bar
 from motherlode.sparse.term_vectors import TermVectors
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from motherlode.encoders.tokens import TokenStore
     from motherlode.sparse.term_encoder import TermEncoder
 
 CHUNK = 2_048  # distinct texts between two records of how far the job is
@@ -56,6 +59,11 @@ def encode_terms(
     return TermVectors.joined(parts, encoder.width).take(back[place.reshape(-1)])
 
 
+def terms_of(encoder: TermEncoder, texts: Sequence[str], task: str, table: Tensor) -> TermVectors:
+    """The same for a few texts, without a file; `table` is `encoder.table()`, made once for all calls."""
+    return _encoded(encoder, encoder.store(texts, task), np.arange(len(texts)), False, table)
+
+
 def terms_fingerprint(encoder: TermEncoder) -> str:
     """16 hex digits over every tensor, the settings, the tokenizer and the prompts."""
     import hashlib
@@ -68,7 +76,9 @@ def terms_fingerprint(encoder: TermEncoder) -> str:
     return digest.hexdigest()
 
 
-def _encoded(encoder: TermEncoder, store, rows: NDArray[np.int64], bf16: bool) -> TermVectors:  # type: ignore[no-untyped-def]
+def _encoded(
+    encoder: TermEncoder, store: TokenStore, rows: NDArray[np.int64], bf16: bool, table: Tensor | None = None
+) -> TermVectors:
     import torch
 
     training = encoder.training
@@ -76,9 +86,10 @@ def _encoded(encoder: TermEncoder, store, rows: NDArray[np.int64], bf16: bool) -
     parts = []
     half = torch.autocast(encoder.device.type, torch.bfloat16) if bf16 else nullcontext()
     with torch.no_grad(), half:
-        table = encoder.table()
+        table = encoder.table() if table is None else table
         for begin in range(0, len(rows), AT_ONCE):
-            weights = store.vectors(rows[begin : begin + AT_ONCE], lambda f, task: encoder(f, task, table))[:, 1]
+            both = store.vectors(rows[begin : begin + AT_ONCE], lambda f, task: encoder(f, task, table))  # type: ignore[arg-type]
+            weights = both[:, 1]
             parts.append(TermVectors.from_dense(weights.cpu().numpy()))
     encoder.train(training)
     return TermVectors.joined(parts, encoder.width)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from motherlode.errors import InputError
+
+ARRAYS = ("indptr", "terms", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,18 @@ class TermVectors:
             np.concatenate([part.weights for part in parts]) if parts else np.zeros(0, np.float32),
             width,
         )
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays under `folder`, each as .npy."""
+        folder.mkdir()
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, width: int) -> TermVectors:
+        """What `save` wrote. Raises InputError where the arrays are not those of `width` terms."""
+        indptr, terms, weights = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS)
+        return cls(indptr, terms, weights, width).checked()
 
     def __len__(self) -> int:
         return len(self.indptr) - 1

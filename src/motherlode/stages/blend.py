@@ -1,4 +1,4 @@
-"""Stage `blend`: one list out of both legs, the way validation asks for, and what each way is worth on the test."""
+"""Stage `blend`: one list out of the legs, the way validation asks for, and what each way is worth on the test."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from motherlode.atomic import write_json
 from motherlode.recipe import Recipe
+from motherlode.stages import sparse
 from motherlode.stages.refine import encoder_of
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Stage, Workspace
@@ -35,10 +36,10 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     names = shop.tables.frame("catalogue", ["title"])["title"].to_list()
     titles = Titles.build(names, analyser(locale_of(shop.tables)).analyze)
     parts = {name: Part(shop, name, recipe.evaluate.depth) for name in ("validation", "test")}
-    pools = {}
+    third, pools = sparse.legs(workspace, recipe, shop, parts), {}
     for name, part in parts.items():
         queries = encode(model, part.texts, "query", workspace / "vectors", f"encoding queries ({name})")
-        pools[name] = part.pool(np.asarray(queries), items, lexical, titles)
+        pools[name] = part.pool(np.asarray(queries), items, lexical, titles, third[name])
 
     choice = choose(pools["validation"], parts["validation"].judged)
     depth = recipe.evaluate.depth
@@ -74,8 +75,13 @@ def compared(lists: "dict[str, Candidates]", judged: "Judged", chosen: str, reci
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    return {"seed": recipe.seed, "resamples": recipe.evaluate.resamples, "depth": recipe.evaluate.depth}
+    third = {"sparse_terms": recipe.index.sparse_terms} if recipe.index.sparse else {}
+    return {"seed": recipe.seed, "resamples": recipe.evaluate.resamples, "depth": recipe.evaluate.depth, **third}
 
 
 OUTPUTS = ("blend/blend.json", "blend/metrics.json")
 STAGE = Stage("blend", ("data", "split", "fit"), settings, work, OUTPUTS, after=("refine",))
+
+
+def stage_for(recipe: Recipe) -> Stage:
+    return sparse.also(STAGE, recipe)

@@ -1,9 +1,10 @@
-"""Stage `index`: the catalogue under the trained encoder, and BM25 beside it, as one folder to search."""
+"""Stage `index`: the catalogue under the trained encoder, BM25 and a third leg where asked, as one folder to search."""
 
 from shutil import copy
 from typing import Any
 
 from motherlode.recipe import Recipe
+from motherlode.stages import sparse
 from motherlode.stages.refine import encoder_of
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Stage, Workspace, no_settings
@@ -14,6 +15,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.encoders.presets import load
     from motherlode.encoders.vector_cache import prune
     from motherlode.index import blends
+    from motherlode.index.publishing import SparsePlan
     from motherlode.index.query_convex import QueryConvex
     from motherlode.index.store import Index
 
@@ -23,20 +25,25 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     encoder, facts = encoder_of(workspace)
     model = load(str(encoder))
     vectors = encode(model, shop.all_texts(), "document", workspace / "vectors", "encoding the catalogue")
+    third = None
+    if recipe.index.sparse:
+        terms = sparse.item_terms(workspace, recipe, shop)[1]
+        third = SparsePlan.of(workspace / sparse.FOLDER, terms, recipe.text.levels, recipe.index.sparse_terms)
     built = Index.build(
         shop.tables,
         str(vectors.filename),
         encoder,
         workspace / "index",
         alpha=mix.alpha if isinstance(mix, QueryConvex) else known["alphas"][known["last"]],
-        mix=None if isinstance(mix, QueryConvex) else mix,
+        mix=mix,
         facts={"weights": facts["weights"], "recipe": recipe.model_dump(mode="json")},
+        sparse=third,
     )
     prune(workspace / "vectors", known["encoders"])
     copy(workspace / "thresholds/thresholds.json", workspace / "index")
     return {
         "items": built.facts["items"],
-        "dense": built.facts["dense"],
+        **{leg: built.facts[leg] for leg in ("dense", "sparse") if leg in built.facts},
         "alpha": built.facts["alpha"],
         "blend": mix.kind,
     }
@@ -45,3 +52,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 OUTPUTS = ("index/current", "index/thresholds.json")
 NEEDS = ("data", "fit", "evaluate", "blend", "thresholds")
 STAGE = Stage("index", NEEDS, no_settings, work, OUTPUTS, after=("refine",))
+
+
+def stage_for(recipe: Recipe) -> Stage:
+    return sparse.also(STAGE, recipe)

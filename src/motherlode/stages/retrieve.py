@@ -1,5 +1,6 @@
 """What each system returns for a part's queries over the whole catalogue, as runs to be measured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from motherlode.evaluation.run import Run
 from motherlode.index.blend import convex, convex_pairs, tune_alpha
 from motherlode.index.candidates import Candidates, best
 from motherlode.index.dense import DenseIndex
-from motherlode.index.pool import Pool, pool
+from motherlode.index.pool import PairScores, Pool, pool
 from motherlode.index.word_matches import Titles
 
 if TYPE_CHECKING:
@@ -80,16 +81,28 @@ class Part:
         pairs = convex_pairs(*legs, dense.judged_scores, lexical.judged_scores, self.judged.indptr, alpha)
         return _run(name, convex(*legs, alpha, self.depth), pairs)
 
-    def pool(self, queries: np.ndarray, items: np.ndarray, lexical: "LexicalIndex", titles: Titles) -> Pool:
-        """What both legs found, every candidate scored by both, with the words it shares with its query."""
+    def pool(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        lexical: "LexicalIndex",
+        titles: Titles,
+        others: Mapping[str, tuple[Candidates, PairScores]],
+    ) -> Pool:
+        """What both legs found, and others beside them; every candidate scored by all, with the words it shares.
+
+        others: of each further leg its list and how it scores given pairs.
+        """
         index = DenseIndex(items, {}, None)
         legs = {
             "dense": _candidates(self.dense("dense", queries, items)),
             "lexical": _candidates(self.lexical("lexical", lexical)),
+            **{name: found for name, (found, _) in others.items()},
         }
         scorers = {
             "dense": lambda indptr, rows: index.score(queries, indptr, rows),
             "lexical": lambda indptr, rows: lexical.score(self.texts, indptr, rows),
+            **{name: score for name, (_, score) in others.items()},
         }
         found = pool(legs, scorers)
         return replace(found, matches=titles.matches(self.texts, found.rows))

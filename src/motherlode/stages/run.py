@@ -9,10 +9,11 @@ from motherlode.recipe import Recipe
 from motherlode.workspace import Stage, Standing, Workspace
 
 ORDER = ("data", "check", "split", "fit", "evaluate", "blend", "thresholds", "index", "report")
-ASIDE = ("grader", "light_llm", "refine")  # asked for by name; once there, `run` keeps those it builds on fresh
+# asked for by name; once there, `run` keeps those it builds on fresh
+ASIDE = ("grader", "light_llm", "features_grader", "stacked_grader", "refine")
 EVERY = (
-    "data", "check", "split", "grader", "light_llm", "fit", "refine", "evaluate", "blend", "thresholds", "index",
-    "report",
+    "data", "check", "split", "grader", "light_llm", "features_grader", "stacked_grader", "fit", "refine", "sparse",
+    "evaluate", "blend", "thresholds", "index", "report",
 )  # fmt: skip
 RECOMMEND = (
     "data", "check", "sequences", "views", "codes", "recommend", "recommend_evaluate", "recommend_index", "report",
@@ -28,12 +29,16 @@ def order(recipe: Recipe) -> tuple[str, ...]:
 
 def every(recipe: Recipe) -> tuple[str, ...]:
     """All stages of the recipe's journey, those asked for by name too, each after those it reads."""
-    return EVERY if recipe.journey == "search" else RECOMMEND
+    if recipe.journey == "search":
+        return EVERY if recipe.index.sparse else tuple(name for name in EVERY if name != "sparse")
+    return RECOMMEND
 
 
 def stage_of(verb: str, recipe: Recipe) -> str:
     """The name of the stage that a verb stands for. Raises SettingError where the journey has none."""
     name = verb if recipe.journey == "search" else VERBS.get(verb, verb)
+    if verb == "sparse" and not recipe.index.sparse:
+        raise SettingError("There is no third leg: say index.sparse=train, or the folder of a term encoder.")
     if name not in every(recipe):
         raise SettingError(
             f"The journey {recipe.journey} has no stage '{verb}': its stages are {', '.join(every(recipe))}; "

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from motherlode.atomic import read_json, replacing_folder, write_json
 from motherlode.errors import InputError, MissingError, SettingError
-from motherlode.index.candidates import Candidates, best
+from motherlode.index.candidates import Candidates
 from motherlode.index.selection import Selection
 from motherlode.sparse.term_vectors import TermVectors
 
 Impacts = Literal["float32", "uint8"]
+ARRAYS = ("indptr", "rows", "impacts", "scales")
+BLOCK = 64  # scores whose greatest is looked at first
 LEVELS = 255  # codes of an impact in one byte: 1 .. 255, none is lost to 0
 
 
@@ -44,6 +46,16 @@ class SparseIndex:
         Raises InputError where there is no item or the vectors are not what they should be, SettingError for another
         kind of impacts.
         """
+        made = cls.of(items, impacts)
+        with replacing_folder(folder) as temporary:
+            for name in ARRAYS:
+                np.save(temporary / f"{name}.npy", getattr(made, name), allow_pickle=False)
+            write_json(temporary / "sparse_index.json", made.facts)
+        return cls.open(folder)
+
+    @classmethod
+    def of(cls, items: TermVectors, impacts: Impacts = "float32") -> SparseIndex:
+        """The same in memory. Raises as `build` does."""
         if impacts not in ("float32", "uint8"):
             raise SettingError(f"There are no impacts '{impacts}': choose float32 or uint8.")
         if not len(items):
@@ -60,13 +72,8 @@ class SparseIndex:
             scales = np.maximum(scales, np.finfo(np.float32).tiny)
             codes = np.rint(weights / np.repeat(scales, np.diff(indptr)))
             stored = np.clip(codes, 1, LEVELS).astype(np.uint8)
-        with replacing_folder(folder) as temporary:
-            arrays: dict[str, NDArray[Any]] = {"indptr": indptr, "rows": rows, "impacts": stored, "scales": scales}
-            for name, array in arrays.items():
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-            facts = {"items": len(items), "terms": items.width, "postings": len(rows), "impacts": impacts}
-            write_json(temporary / "sparse_index.json", facts)
-        return cls.open(folder)
+        facts = {"items": len(items), "terms": items.width, "postings": len(rows), "impacts": impacts}
+        return cls(indptr, rows, stored, scales, facts)
 
     @classmethod
     def open(cls, folder: Path | str) -> SparseIndex:
@@ -77,8 +84,7 @@ class SparseIndex:
         try:
             facts = read_json(folder / "sparse_index.json")
             indptr, rows, impacts, scales = (
-                np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                for name in ("indptr", "rows", "impacts", "scales")
+                np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
             )
             whole = (
                 indptr.shape == (facts["terms"] + 1,)
@@ -106,10 +112,11 @@ class SparseIndex:
         for number in range(len(queries)):
             sums = self._sums(queries, number)
             if among is not None:
-                sums = sums[among.rows]
+                sums = np.where(among.mask, sums, np.float32(0))
             found = _top(sums, k)
-            top = best(sums[None, found], (found if among is None else among.rows[found])[None, :], k)
-            scores[number], rows[number] = top.scores[0], top.rows[0]
+            values = sums[found]
+            order = np.lexsort((found, -values))[:k]
+            scores[number, : len(order)], rows[number, : len(order)] = values[order], found[order]
         return Candidates(scores, rows)
 
     def score(self, queries: TermVectors, indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -123,6 +130,15 @@ class SparseIndex:
                 scores[pairs] = self._sums(queries, number)[rows[pairs]]
         return scores
 
+    def terms(self, kept: NDArray[np.int64]) -> TermVectors:
+        """The term weights of these rows, as they are stored: `build` backwards."""
+        terms = np.repeat(np.arange(self.facts["terms"], dtype=np.int32), np.diff(self.indptr))
+        weights = self.impacts * self.scales[terms]
+        order = np.argsort(self.rows, kind="stable")  # terms stay rising within a row
+        starts = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.facts["items"]))])
+        whole = TermVectors(starts.astype(np.int64), terms[order], weights[order], self.facts["terms"])
+        return whole.take(kept)
+
     def postings(self, queries: TermVectors) -> NDArray[np.int64]:
         """How many postings each query reads: what its search costs; int64[Q]."""
         lengths = np.diff(self.indptr)[queries.terms]
@@ -131,16 +147,19 @@ class SparseIndex:
 
     def _sums(self, queries: TermVectors, number: int) -> NDArray[np.float32]:
         """Scores of all items for one query, float32[N]: terms in rising order, so that sums repeat bit for bit."""
+        from scipy.sparse import csc_matrix
+
         span = slice(queries.indptr[number], queries.indptr[number + 1])
-        rows, parts = [], []
-        for term, weight in zip(queries.terms[span].tolist(), queries.weights[span].tolist(), strict=True):
-            begin, end = self.indptr[term], self.indptr[term + 1]
-            rows.append(self.rows[begin:end])
-            parts.append(np.multiply(self.impacts[begin:end], weight * float(self.scales[term]), dtype=np.float64))
-        if not rows:
+        terms = queries.terms[span]
+        if not len(terms):
             return np.zeros(self.facts["items"], np.float32)
-        sums = np.bincount(np.concatenate(rows), np.concatenate(parts), minlength=self.facts["items"])
-        return sums.astype(np.float32)
+        begins, ends = self.indptr[terms], self.indptr[terms + 1]
+        spans = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        starts = np.concatenate([[0], np.cumsum(ends - begins)])
+        impacts = np.concatenate([self.impacts[one] for one in spans], dtype=np.float64)
+        shape = self.facts["items"], len(terms)
+        held = csc_matrix((impacts, np.concatenate([self.rows[one] for one in spans]), starts), shape)
+        return np.asarray(held @ (queries.weights[span].astype(np.float64) * self.scales[terms]), dtype=np.float32)
 
     def _same_terms(self, queries: TermVectors) -> None:
         if queries.width != self.facts["terms"]:
@@ -151,9 +170,13 @@ class SparseIndex:
 
 
 def _top(sums: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Places of the scores above 0 that are among the k greatest, everything that ties with the k-th included."""
-    found = np.flatnonzero(sums > 0)
-    if len(found) <= k:
-        return found
-    values = sums[found]
-    return found[values >= np.partition(values, len(values) - k)[len(values) - k]]
+    """Rising places of the k greatest scores above 0, and of more: all that tie with the k-th are among them.
+
+    The k-th greatest of the maxima of blocks is no more than the k-th greatest score: nothing below it counts.
+    """
+    blocks = len(sums) // BLOCK
+    if blocks >= k:
+        bound = np.partition(sums[: blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1), blocks - k)[blocks - k]
+        if bound > 0:
+            return np.flatnonzero(sums >= bound)
+    return np.flatnonzero(sums)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.index.selection import Selection
-from motherlode.sparse.index import SparseIndex
+from motherlode.index.sparse import SparseIndex
 from motherlode.sparse.term_vectors import TermVectors
 
 
@@ -47,6 +47,30 @@ def test_search_is_brute_force(tmp_path, seed):
     assert pairs(found) == brute(queries, items, 12)  # whole numbers: sums are exact, and many tie
     assert (found.rows[3] == -1).all()
     assert 7 not in found.rows
+
+
+@pytest.mark.parametrize(("rows", "k"), [(64, 1), (700, 3), (700, 10), (700, 11), (6_400, 100), (6_401, 40)])
+def test_the_first_of_many_items_are_found_whatever_ties(rows, k):
+    for seed, levels in ((0, 2), (1, 40), (2, None)):
+        items, queries = matrix(rows, 6, seed, 0.2, levels), matrix(3, 6, seed + 9, 0.5, levels)
+        items[: rows // 2] *= seed > 0  # whole blocks without a score
+        found = SparseIndex.of(TermVectors.from_dense(items)).search(TermVectors.from_dense(queries), k)
+        expected = brute(queries, items, k)
+        assert [[row for _, row in one] for one in pairs(found)] == [[row for _, row in one] for one in expected]
+        many = Selection(np.arange(1, rows, 2), rows)
+        odd = SparseIndex.of(TermVectors.from_dense(items)).search(TermVectors.from_dense(queries), k, among=many)
+        assert [[row for _, row in one] for one in pairs(odd)] == [
+            [row for _, row in one] for one in brute(queries, items, k, many.rows)
+        ]
+
+
+def test_term_weights_come_back_out_of_an_index():
+    vectors = TermVectors.from_dense(matrix(50, 20, 8))
+    kept = np.array([3, 4, 17, 49])
+    ours, theirs = SparseIndex.of(vectors).terms(kept), vectors.take(kept)
+    for name in ("indptr", "terms", "weights"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert ours.width == 20
 
 
 def test_scores_of_real_weights_are_sums_in_double_precision(tmp_path):
