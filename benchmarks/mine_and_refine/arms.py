@@ -30,6 +30,7 @@ class Arm:
 
 
 TRAIN_ON = Arm("train on", "original", {"loss": "supcon"})
+DEFAULTS = ("mixed, circle, gamma 32", "random verdicts, circle, gamma 32")
 CIRCLE = Arm("mined, circle", "mined", {"loss": "circle"})
 HEADLINE = (
     TRAIN_ON,
@@ -67,6 +68,8 @@ RANKED = tuple(
         ("circle, gamma 32 + 1.0 supcon", {"loss": "circle", "gamma": 32, "supcon": 1.0}),
     )
 )
+# what a recipe does unless told otherwise, and its two controls
+DEFAULT = (TRAIN_ON, *(arm for arm in (*RANKED, *GAMMAS) if arm.name in DEFAULTS))
 ABLATIONS = (
     *GAMMAS,
     replace(CIRCLE, name="circle, gradient through the weights", loss=lambda: criterion("circle", detach=False)),

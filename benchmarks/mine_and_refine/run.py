@@ -1,7 +1,7 @@
 """Mine and refine against its controls and rivals: every arm of a study trained and measured, resumably.
 
-    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [headline | gammas | rivals | ranked | every]
-        [seeds=0,1,2] [key=value ...]
+    MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [seeds=0,1,2] [key=value ...]
+        [headline | default | gammas | rivals | ranked | every]
 
 STUDY is home_depot_static, home_depot_minilm, home_depot_e5, esci_static or shop. Settings (as fit.precision=bf16) go
 to both stages; with that one the vectors to measure are bfloat16 too, of every arm alike. Every arm trains from the
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from arenas import Measured, build_pool, measure
-from arms import EVERY, GAMMAS, HEADLINE, RANKED, RIVALS, Arm
+from arms import DEFAULT, EVERY, GAMMAS, HEADLINE, RANKED, RIVALS, Arm
 from material import FOLDER, Material, Study, quick, say, shared
 from noisy_truth import NoisyTruth
 
@@ -47,7 +47,14 @@ STUDIES = {
     "esci_static": Study("esci_static", ESCI, ("preset=tiny",), steps=40, verdicts=8_000, folds=5),
     "shop": Study("shop", ("data.source=shop", "data.items=8000"), ("preset=tiny",), steps=160, verdicts=20_000),
 }
-GROUPS = {"headline": HEADLINE, "gammas": GAMMAS, "rivals": RIVALS, "ranked": RANKED, "every": EVERY}
+GROUPS = {
+    "headline": HEADLINE,
+    "default": DEFAULT,
+    "gammas": GAMMAS,
+    "rivals": RIVALS,
+    "ranked": RANKED,
+    "every": EVERY,
+}
 FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
 GAMMA = 64.0  # of arms that name no other
 ACCURACY = 0.9  # of the generated shop's judge
