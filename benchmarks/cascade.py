@@ -26,10 +26,9 @@ from motherlode.grading.cross_encoder_fit import soft_targets
 from motherlode.grading.features import FeaturesGrader
 from motherlode.grading.grader import Grader, decide
 from motherlode.grading.pairs import PairTexts
-from motherlode.grading.stacked import Stack
-from motherlode.stages import stacked_grader
 from motherlode.tables.tables import Tables
 from motherlode.workspace import Workspace
+from stacking import MEMBERS, TRUST, Stack
 
 ROUNDS, PAIRS = 5, 512
 LAYERS = {"one layer": ["grader.layers=1"], "six layers": []}
@@ -61,12 +60,12 @@ def main(words: list[str]) -> None:
     price["stacked"] = price["features"] + price["six layers"]
     parts: dict[str, tuple[dict[str, np.ndarray], np.ndarray, Any]] = {}
     for part in ("validation", "test"):
-        frame, found = answers(whole, part, stacked_grader.MEMBERS)
+        frame, found = answers(whole, part, MEMBERS)
         other = pl.read_parquet(spaces["one layer"] / f"grader/{part}.parquet")
         assert frame["item_id"].equals(other["item_id"])
         if part == "validation":
             ratings = frame["rating"].cast(float).fill_null(float("nan")).to_numpy()
-            stack = Stack.fit(found, soft_targets(frame["grade"].to_numpy(), ratings, stacked_grader.TRUST))
+            stack = Stack.fit(found, soft_targets(frame["grade"].to_numpy(), ratings, TRUST))
         known = {"six layers": found[0], "features": found[1], "one layer": other[PROBABILITIES].to_numpy()}
         known["stacked"] = stack.apply(found)
         parts[part] = known, frame["grade"].to_numpy().astype(int), frame["query_id"].to_numpy()

@@ -26,16 +26,16 @@ from motherlode.evaluation.calibration_error import calibration_error
 from motherlode.grading.cross_encoder_fit import soft_targets
 from motherlode.grading.grader import decide
 from motherlode.grading.rater_ceiling import rater_ceiling
-from motherlode.grading.stacked import Stack
 from motherlode.grading.threshold_baseline import majority_baseline, threshold_baseline
 from motherlode.recipe import Recipe
-from motherlode.stages import features_grader, stacked_grader
+from motherlode.stages import features_grader
 from motherlode.stages.graders import FOLDERS
 from motherlode.stages.learned_grader import judged_parts
 from motherlode.stages.retrieve import lexical_index
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
 from motherlode.workspace import Workspace
+from stacking import MEMBERS, TRUST, Stack
 
 HOME_DEPOT = ["data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07"]
 ESCI = ["data.source=esci", "split.folds=5", "split.validation=0.15"]
@@ -110,10 +110,10 @@ def answers(workspace: Workspace, part: str, words: tuple[str, ...]) -> tuple[pl
 def stacked_fold(settings: list[str], name: str) -> pl.DataFrame:
     """Test pairs of one split with the grades of features, cross-encoder and both stacked."""
     workspace, _ = trained(settings, name)
-    held_out, known = answers(workspace, "validation", stacked_grader.MEMBERS)
+    held_out, known = answers(workspace, "validation", MEMBERS)
     ratings = held_out["rating"].cast(float).fill_null(float("nan")).to_numpy()
-    stack = Stack.fit(known, soft_targets(held_out["grade"].to_numpy(), ratings, stacked_grader.TRUST))
-    test, found = answers(workspace, "test", stacked_grader.MEMBERS)
+    stack = Stack.fit(known, soft_targets(held_out["grade"].to_numpy(), ratings, TRUST))
+    test, found = answers(workspace, "test", MEMBERS)
     systems = {"cross-encoder": found[0], "features": found[1], "stacked": stack.apply(found)}
     return test.with_columns(pl.Series(name, decide(one)) for name, one in systems.items())
 

@@ -23,7 +23,7 @@ WithOption = Annotated[
     str,
     typer.Option(
         "--with",
-        help="Who grades: cross-encoder, light-llm, features, stacked, cascade, an endpoint's .yaml, several with +.",
+        help="Who grades: cross-encoder, light-llm, features, cascade, an endpoint's .yaml, several with +.",
     ),
 ]
 

@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from motherlode.grading.rubric import Rubric
 
 WORDS = (
-    "cross-encoder, light-llm, features, stacked, cascade, an endpoint's settings (.yaml), or several of these "
+    "cross-encoder, light-llm, features, cascade, an endpoint's settings (.yaml), or several of these "
     "joined by + for a vote"
 )
 FOLDERS = {
     "cross-encoder": "grader",
     "light-llm": "light_llm",
     "features": "features_grader",
-    "stacked": "stacked_grader",
 }
-QUICK = ("features", "stacked")  # learnt in seconds: trained when they are asked for
 VERBS = {"cross-encoder": "grader", "light-llm": "light-llm"}
 
 
@@ -42,10 +40,10 @@ def grader(word: str, workspace: Workspace, recipe: Recipe, ledger: "Ledger | No
         from motherlode.endpoint.vote import VoteGrader
 
         return VoteGrader([grader(one.strip(), workspace, recipe) for one in word.split("+")], ledger=ledger)
-    if word in QUICK:
-        _bring_up_to_date(FOLDERS[word], workspace, recipe)
-    if word == "stacked":
-        return _stacked(workspace, recipe)
+    if word == "features":  # learnt in seconds: to ask for it is enough
+        from motherlode.stages import features_grader
+
+        workspace.run(features_grader.STAGE, recipe)
     if word in FOLDERS:
         return _learned(word, workspace / FOLDERS[word])
     if word == "cascade":
@@ -94,31 +92,6 @@ def _learned(word: str, folder: Path) -> "Grader":
     from motherlode.grading.causal_lm import CausalLMGrader
 
     return Calibrated(CausalLMGrader.load(folder / "best"), calibration)
-
-
-def _bring_up_to_date(name: str, workspace: Workspace, recipe: Recipe) -> None:
-    """Run the stage and those of the quick ones it needs; the cross-encoder is never trained on the way."""
-    from motherlode.stages.run import stage
-
-    made = stage(name, recipe)
-    for need in made.needs:
-        if need == "grader" and not (workspace / "grader/metrics.json").exists():
-            raise MissingError(f"{workspace / 'grader'} holds no trained grader: train it with `motherlode grader`.")
-        if need in FOLDERS.values() and need != "grader":
-            _bring_up_to_date(need, workspace, recipe)
-    workspace.run(made, recipe)
-
-
-def _stacked(workspace: Workspace, recipe: Recipe) -> "Grader":
-    from motherlode.grading.calibrated import Calibrated
-    from motherlode.grading.calibration import Calibration
-    from motherlode.grading.stacked import Stack, StackedGrader
-    from motherlode.stages.stacked_grader import MEMBERS, STACK
-
-    folder = workspace / FOLDERS["stacked"]
-    members = [grader(word, workspace, recipe) for word in MEMBERS]
-    stacked = StackedGrader(members, Stack.load(folder / STACK))
-    return Calibrated(stacked, Calibration.load(folder / "calibration.json"))
 
 
 def _cascade(workspace: Workspace, recipe: Recipe, ledger: "Ledger | None") -> "Grader":

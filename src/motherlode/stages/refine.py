@@ -163,5 +163,5 @@ STAGE = Stage(
     settings,
     work,
     ("refine/best", "refine/rounds.json"),
-    after=("grader", "light_llm", "features_grader", "stacked_grader"),
+    after=("grader", "light_llm", "features_grader"),
 )

@@ -10,9 +10,9 @@ from motherlode.workspace import Stage, Standing, Workspace
 
 ORDER = ("data", "check", "split", "fit", "evaluate", "blend", "thresholds", "index", "report")
 # asked for by name; once there, `run` keeps those it builds on fresh
-ASIDE = ("grader", "light_llm", "features_grader", "stacked_grader", "refine")
+ASIDE = ("grader", "light_llm", "features_grader", "refine")
 EVERY = (
-    "data", "check", "split", "grader", "light_llm", "features_grader", "stacked_grader", "fit", "refine", "sparse",
+    "data", "check", "split", "grader", "light_llm", "features_grader", "fit", "refine", "sparse",
     "evaluate", "blend", "thresholds", "index", "report",
 )  # fmt: skip
 RECOMMEND = (
