@@ -4,8 +4,9 @@
         sampler=in_batch_logq seed=0 key=value ...
 
 Commas make lists, and every combination is an arm: `sampler=uniform,in_batch_logq seed=0,1,2`. Samplers joined by +
-work side by side. Besides the samplers there are the baselines popularity_rank, item_knn and als. `DEFAULTS` below
-names all keys. A budget is epochs=, steps=, encoded= (forward passes of the item tower) or seconds= (of CPU).
+work side by side. Besides the samplers there are the baselines popularity_rank, item_knn, als, ials and rg2 (weight=
+and ridge= are theirs). `DEFAULTS` below names all keys. A budget is epochs=, steps=, encoded= (forward passes of the
+item tower) or seconds= (of CPU).
 
 Each arm leaves a JSON line in benchmarks/runs/recommend/<name>.json and its per-user metrics beside it as .npz, for
 paired intervals. An arm that has its file is not run again; one that was killed goes on from its checkpoint.
@@ -17,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ import numpy as np
 
 from motherlode.atomic import fingerprint, replacing, write_text
 from motherlode.errors import MotherlodeError, SettingError
-from motherlode.recommend.baselines import implicit_als, item_knn, popularity
+from motherlode.recommend.baselines import implicit_als, item_knn, matrix, popularity
 from motherlode.recommend.budget import Budget
-from motherlode.recommend.evaluate import UserMetrics, evaluate
-from motherlode.recommend.holdout import popularity_slices
+from motherlode.recommend.evaluate import Scorer, UserMetrics, evaluate
+from motherlode.recommend.holdout import Holdout, Split, popularity_slices
+from motherlode.recommend.least_squares import ials, rg2
 from motherlode.recommend.towers import TowerSettings
 from motherlode.recommend.train import Trained, TrainSettings, train
 from recommend_material import DATA, FOLDER, Arm, Material, sampler, virtual
@@ -41,16 +44,19 @@ DEFAULTS: Arm = {
     "epochs": 0.0, "steps": 0.0, "encoded": 0.0, "seconds": 0.0,
     # who is a negative
     "sampler": "in_batch_logq", "n": 10, "eta": 0.0, "correct_positive": 1, "bank": 8192, "candidates": 32, "top": 1,
-    "leaf_mask": 0, "leaf_weight": 1.0, "near_weight": 1.0, "swap": 0.0,
+    "leaf_mask": 0, "leaf_weight": 1.0, "near_weight": 1.0, "swap": 0.0, "sharpness": 10.0,
     "easy": 6, "hard": 4, "cluster_temperature": 1.0, "easy_by": "semantic", "hard_by": "uniform",
     # codes: kmeans, vq, random or label, of views joined by +
     "codes": "kmeans", "views": "behaviour", "primary": 64, "secondary": 16, "codes_seed": 0,
     # virtual negatives: none, edis, mixgcf, mochi or bmns
     "virtual": "none", "simple": 6, "hard_virtual": 4, "strength": 0.5, "reading": "half_width", "renormalise": 1,
     "cap": 0.0, "detach": "positive", "same_cluster": 1, "omega": 1.0, "bmns": 2048,
+    "beyond": 0, "shape": 0.0, "rising": 0,
+    # factorisations by least squares: 0 for their own defaults
+    "weight": 0.0, "ridge": 0.0, "cut": 0.0,
 }  # fmt: skip
-EPOCHS = {"ml1m": 4.0}  # others 8
-BASELINES = {"popularity_rank": popularity, "item_knn": item_knn, "als": implicit_als}
+EPOCHS = {"ml1m": 0.5, "retail": 2.0, "retail_last": 2.0, "shop": 3.0}  # others 8
+BASELINES = ("popularity_rank", "item_knn", "als", "ials", "rg2")
 
 
 def arms(words: list[str]) -> Iterator[Arm]:
@@ -124,6 +130,32 @@ def trained(data: str, arm: Arm, material: Material, folder: Path) -> tuple[User
     return found.test, {**found.facts, **sums, "examples_a_cpu_second": rate}
 
 
+def baseline(arm: Arm, split: Split) -> tuple[UserMetrics, UserMetrics]:
+    """One of BASELINES, fitted on what trains and asked about validation and about test."""
+    train, kind = split.train, arm["sampler"]
+    given = {key: arm[key] for key in ("weight", "ridge", "cut") if arm[key]}
+    size = {"factors": arm["width"], "seed": arm["seed"]}
+    if kind in ("ials", "rg2"):
+        given = {("pull" if (key, kind) == ("weight", "rg2") else key): value for key, value in given.items()}
+        model = ials(**given, **size) if kind == "ials" else rg2(train.n_items, **given, **size)
+        items = model.fit(matrix(train))[1]
+
+        def asked(holdout: Holdout) -> Scorer:
+            return model.scorer_of(items, holdout)
+
+    elif kind == "als":
+        names = {"weight": "alpha", "ridge": "regularisation"}
+        told = {names[key]: value for key, value in given.items()}
+
+        def asked(holdout: Holdout) -> Scorer:
+            return implicit_als(train, holdout, **size, **told)
+
+    else:
+        asked = partial({"popularity_rank": popularity, "item_knn": item_knn}[kind], train)
+    slices = popularity_slices(split.frequencies)
+    return tuple(evaluate(one, asked(one), slices=slices) for one in (split.validation, split.test))
+
+
 def run(data: str, arm: Arm) -> dict[str, Any]:
     """One arm: trained unless it has been, its line written and returned."""
     name = name_of(data, arm)
@@ -134,9 +166,8 @@ def run(data: str, arm: Arm) -> dict[str, Any]:
     material = Material(data, arm)
     split = material.split
     if arm["sampler"] in BASELINES:
-        scorer = BASELINES[arm["sampler"]](split.train, split.test)
-        test = evaluate(split.test, scorer, slices=popularity_slices(split.frequencies))
-        facts: dict[str, Any] = {}
+        validation, test = baseline(arm, split)
+        facts: dict[str, Any] = {"validation": validation.means}
     else:
         test, facts = trained(data, arm, material, folder)
     facts["all_cpu_seconds"] = time.process_time() - began

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from common import RUNS
+from motherlode.atomic import fingerprint, replacing
 from motherlode.datasets.registry import load
 from motherlode.errors import SettingError
 from motherlode.negatives import (
     AdaptiveHardnessSampler,
+    AmbiguousSampler,
     ClusterSampler,
     CombinedSampler,
     CrossBatchSampler,
@@ -26,6 +28,7 @@ from motherlode.negatives import (
     LeafMaskedSampler,
     MixedSampler,
     PopularitySampler,
+    RisingHardness,
     Sampler,
     Scored,
     SemanticSampler,
@@ -56,11 +59,18 @@ from motherlode.shop import generate
 from motherlode.tables.tables import Tables
 
 FOLDER = RUNS / "recommend"
-DATA = {"beauty": "last", "instruments": "last", "ml1m": "k_out", "ml100k": "last", "retail": "time", "shop": "last"}
-READER = {"retail": "online_retail"}
-LABELS = ("genre", "attribute", "text_code0", "text_code1")  # attributes that make up an item's label path
+DATA = {
+    "beauty": "last",
+    "instruments": "last",
+    "ml1m": "k_out",
+    "ml100k": "last",
+    "retail": "time",
+    "retail_last": "last",
+    "shop": "last",
+}
+READER = {"retail": "online_retail", "retail_last": "online_retail"}
+LABELS = ("genre", "attribute", "text code0", "text code1")  # attributes that make up an item's label path
 Arm = dict[str, Any]
-
 
 SPLIT = ("split", "k", "split_seed", "items", "users")  # what the split depends on
 _MADE: dict[tuple[Any, ...], Any] = {}
@@ -103,22 +113,37 @@ class Material:
         return (self.data, *(self.arm[name] for name in (*SPLIT, *names)))
 
     def _views(self) -> Views:
-        """The views of `views=a+b` in one space: one as it is, several aligned. `behaviour` is of training alone."""
+        """The views of `views=a+b` in one space: one as it is, several aligned."""
+        path = FOLDER / "views" / f"{self.data}_{fingerprint(*self._key('views', 'codes_seed'))}.npz"
+        if not path.exists():
+            views = Views.from_arrays(self._found())
+            if len(views.names) > 1:
+                views = fit_alignment(views, seed=self.arm["codes_seed"]).transform(views)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                kept = {f"vectors {name}": views.vectors[name] for name in views.names}
+                np.savez(file, **kept, **{f"present {name}": views.present[name] for name in views.names})
+        with np.load(path) as held:
+            names = self.arm["views"].split("+")
+            return Views(*({name: held[f"{kind} {name}"] for name in names} for kind in ("vectors", "present")))
+
+    def _found(self) -> dict[str, NDArray[np.float32]]:
+        """The views of `views=a+b`, each in its own space. `behaviour` is of training alone."""
         train, found = self.split.train, {}
         ids = self.tables.frame("catalogue", ["item_id"])["item_id"].to_list()
         for name in self.arm["views"].split("+"):
             if name == "behaviour":
                 every = np.ones(len(train.items), bool)
                 vectors, _ = behaviour_view(train.users, train.items, every, train.n_items)
-            elif name == "text":
+            elif name == "text" and self.data != "shop":
                 vectors = self._texts()
-            elif name == "codes":
-                vectors = self._attributes()
+            elif name == "words":
+                vectors = self._words()
+            elif name in ("codes", "text code", "image code"):
+                vectors = self._attributes("" if name == "codes" else name)
             else:
                 vectors = Views.from_tables(self.tables, ids, [name]).vectors[name]
             found[name] = np.asarray(vectors)
-        views = Views.from_arrays(found)
-        return views if len(found) == 1 else fit_alignment(views, seed=self.arm["codes_seed"]).transform(views)
+        return found
 
     def codes(self) -> Codes:
         """Made once a process; see `_codes`."""
@@ -139,9 +164,14 @@ class Material:
         return random_codes_like(codes, arm["codes_seed"]) if arm["codes"] == "random" else codes
 
     def content(self) -> NDArray[np.float32] | None:
-        """The mean of the views, for the item tower; None unless content=1."""
+        """For the item tower: the mean of the aligned views (content=1), all views side by side (2), None (0)."""
         if not self.arm["content"]:
             return None
+        if self.arm["content"] == 2:
+            parts = [np.nan_to_num(one) for one in self._found().values()]
+            return np.concatenate(
+                [one / np.maximum(np.linalg.norm(one, axis=1), 1e-9)[:, None] for one in parts], axis=1
+            )
         views = self.views()
         mean = views.block(slice(None)).mean()
         mean[~views.any_present()] = np.nan
@@ -151,8 +181,12 @@ class Material:
         """The codes as labels of the item tower, coarse and fine; None unless labels=1."""
         if not self.arm["labels"]:
             return None
-        codes = self.codes()
-        return {"primary": codes.primary.astype(np.int64), "leaf": codes.leaf}
+        found = {}
+        for place in range(self.arm["labels"]):  # more than one: codes of other seeds and sizes beside the first
+            arm = self.arm | {"codes_seed": self.arm["codes_seed"] + place, "primary": self.arm["primary"] * 2**place}
+            codes = (self if not place else Material(self.data, arm)).codes()
+            found |= {f"primary{place or ''}": codes.primary.astype(np.int64), f"leaf{place or ''}": codes.leaf}
+        return found
 
     def _texts(self) -> NDArray[np.float32]:
         from motherlode.encoders.encode import encode
@@ -161,10 +195,23 @@ class Material:
         titles = self.tables.frame("catalogue", ["title"])["title"].to_list()
         return np.asarray(encode(load_encoder("minilm"), titles, "document", FOLDER / "texts"))
 
-    def _attributes(self) -> NDArray[np.float32]:
-        """One column for every value of every attribute, 1 where an item has it."""
+    def _words(self, width: int = 128) -> NDArray[np.float32]:
+        """Weighted counts of the words of title, description and attributes, and their strongest directions."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        rows = self.tables.frame("catalogue", ["title", "description", "attributes"]).iter_rows()
+        texts = [
+            " ".join([title, told or "", *(pair["value"] for pair in attributes or [])])
+            for title, told, attributes in rows
+        ]
+        counts = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=0.2, stop_words="english").fit_transform(texts)
+        return np.asarray(TruncatedSVD(width, random_state=0).fit_transform(counts), dtype=np.float32)
+
+    def _attributes(self, prefix: str) -> NDArray[np.float32]:
+        """One column for every value of every attribute whose name starts so, 1 where an item has it."""
         values = [
-            {(pair["name"], pair["value"]) for pair in row or []}
+            {(pair["name"], pair["value"]) for pair in row or [] if pair["name"].startswith(prefix)}
             for row in self.tables.frame("catalogue", ["attributes"])["attributes"].to_list()
         ]
         number = {value: column for column, value in enumerate(sorted(set().union(*values)))}
@@ -233,6 +280,7 @@ def sampler(arm: Arm, material: Material) -> Sampler:
         "dynamic": lambda: DynamicSampler(n_items, arm["candidates"], arm["top"], n),
         "adaptive": lambda: AdaptiveHardnessSampler(n_items, arm["candidates"], n),
         "fair": lambda: FairGroupsSampler(codes().primary, n),
+        "ambiguous": lambda: AmbiguousSampler(n_items, arm["candidates"], n, arm["sharpness"]),
         "cluster": lambda: ClusterSampler(codes().primary, codes().primary_centres, n),
         "flat_cluster": lambda: flat_cluster_sampler(
             codes().primary, codes().primary_centres, easy=arm["easy"], hard=arm["hard"], eta=eta
@@ -312,24 +360,32 @@ def virtual(arm: Arm) -> VirtualMaker | None:
 
     def mochi(generator: torch.Generator, scored: Scored) -> Virtual:
         return mochi_negatives(
-            generator, scored.users, scored.own, scored.own_mask, mixed=arm["simple"], with_user=arm["hard_virtual"]
+            generator,
+            scored.users,
+            scored.own,
+            scored.own_mask,
+            mixed=arm["simple"],
+            with_user=arm["hard_virtual"],
+            beyond=arm["beyond"],
         )
 
     def bmns(generator: torch.Generator, scored: Scored) -> Virtual:
         return bmns_negatives(generator, scored.scores, scored.mask, scored.log_q[0], arm["bmns"])
 
+    edis = Interpolation(
+        arm["simple"],
+        arm["hard_virtual"],
+        arm["strength"],
+        arm["reading"],
+        bool(arm["renormalise"]),
+        cap=arm["cap"] or None,
+        shape=(arm["shape"], arm["shape"]) if arm["shape"] else None,
+        detach=arm["detach"],
+        same_cluster=bool(arm["same_cluster"]),
+    )
     makers: dict[str, VirtualMaker | None] = {
         "none": None,
-        "edis": Interpolation(
-            arm["simple"],
-            arm["hard_virtual"],
-            arm["strength"],
-            arm["reading"],
-            bool(arm["renormalise"]),
-            cap=arm["cap"] or None,
-            detach=arm["detach"],
-            same_cluster=bool(arm["same_cluster"]),
-        ),
+        "edis": RisingHardness(edis, steps=arm["rising"]) if arm["rising"] else edis,
         "mixgcf": mixgcf,
         "mochi": mochi,
         "bmns": bmns,

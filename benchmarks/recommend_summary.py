@@ -1,4 +1,4 @@
-"""The tables of a study of samplers, from the arms that have been run: every arm against the bar and against uniform.
+"""The tables of a study of samplers, from the arms that have been run: every arm against the bars.
 
     MOTHERLODE_DATA=... python benchmarks/recommend_summary.py beauty|instruments|ml1m|...
 
@@ -16,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import write
-from motherlode.evaluation.bootstrap import paired_bootstrap
-from recommend import BASELINES, DEFAULTS, FOLDER, name_of
+from motherlode.evaluation.bootstrap import Interval, paired_bootstrap
+from recommend import DEFAULTS, FOLDER, name_of
 from recommend_material import DATA, Arm
-from recommend_study import AGAINST, arms_of, temperatures_of, value_of
+from recommend_plan import AGAINST, FACTORISED, arms_of, is_control, is_semantic, trials_of
+from recommend_study import value_of
 
 FIGURES = ("recall@50", "recall@200", "ndcg@50")
-SLICED = tuple(f"recall@200/{part}" for part in ("head", "torso", "tail"))
+SLICED = tuple(f"recall@200/{part}" for part in ("head", "torso", "tail", "cold"))
+COLUMNS = (*FIGURES, *SLICED)
 RESAMPLES = 1_000
 SEEDS = range(20)
+Gains = dict[str, dict[str, Interval]]  # arm -> figure -> interval
 
 
 def line_of(data: str, arm: Arm) -> dict[str, Any] | None:
@@ -32,95 +35,131 @@ def line_of(data: str, arm: Arm) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def users_of(data: str, arm: Arm) -> NDArray[np.float64]:
-    """Metrics of every test user: float64 [Q, figures]."""
-    with np.load(FOLDER / f"{name_of(data, arm)}.npz") as found:
-        return np.stack([found[name].astype(np.float64) for name in (*FIGURES, *SLICED)], axis=1)
+def users_of(data: str, arm: Arm, seeds: list[int]) -> NDArray[np.float64]:
+    """Metrics of every test user, means over seeds: float64 [Q, COLUMNS]."""
+    tables = []
+    for seed in seeds:
+        with np.load(FOLDER / f"{name_of(data, arm | {'seed': seed})}.npz") as found:
+            tables.append(np.stack([found[name].astype(np.float64) for name in COLUMNS], axis=1))
+    return np.mean(tables, axis=0)
 
 
-def picked(data: str, name: str, change: Arm) -> tuple[Arm | None, dict[str, float]]:
-    """The arm at the temperature that validation preferred of those tried, and what each was worth."""
-    if change["sampler"] in BASELINES:
-        return DEFAULTS | change, {}
-    tried = {one: line_of(data, DEFAULTS | change | {"temperature": one}) for one in temperatures_of(data, name)}
-    worth = {one: value_of(line) for one, line in tried.items() if line is not None}
-    if len(worth) < len(tried):
-        return None, {}  # not all trials are there yet
-    best = max(worth, key=lambda one: worth[one])
-    return DEFAULTS | change | {"temperature": best}, {f"{one:g}": round(value, 5) for one, value in worth.items()}
+class Study:
+    """The arms of a data set whose trials are there: what validation chose, and the lines of its seeds."""
 
+    def __init__(self, data: str) -> None:
+        self.data = data
+        self.arms: dict[str, Arm] = {}
+        self.lines: dict[str, dict[int, dict[str, Any]]] = {}
+        self.worth: dict[str, dict[str, float]] = {}
+        for name, change in arms_of(data).items():
+            trials = [(trial, line_of(data, DEFAULTS | change | trial)) for trial in trials_of(data, name)]
+            there = [(trial, line) for trial, line in trials if line is not None]
+            if not there or (len(there) < len(trials) and change["sampler"] not in FACTORISED):
+                continue
+            best, _ = max(there, key=lambda one: value_of(one[1]))
+            self.arms[name] = DEFAULTS | change | best
+            self.worth[name] = {said(trial): round(value_of(line), 5) for trial, line in there if trial}
+            lines = {seed: line_of(data, self.arms[name] | {"seed": seed}) for seed in SEEDS}
+            self.lines[name] = {seed: line for seed, line in lines.items() if line is not None}
 
-def seeds_of(data: str, arm: Arm) -> dict[int, dict[str, Any]]:
-    found = {seed: line_of(data, arm | {"seed": seed}) for seed in SEEDS}
-    return {seed: line for seed, line in found.items() if line is not None}
+    def gains(self, base: str) -> Gains:
+        """Every arm minus `base`, of the users' means over the seeds that both have: one bootstrap for all arms."""
+        names = [name for name in self.arms if name != base and self.both(name, base)]
+        if not names:
+            return {}
+        sides = [
+            np.concatenate(
+                [users_of(self.data, self.arms[one or name], self.both(name, base)) for name in names], axis=1
+            )
+            for one in (None, base)
+        ]
+        intervals = paired_bootstrap(*sides, resamples=RESAMPLES)
+        width = len(COLUMNS)
+        return {
+            name: dict(zip(COLUMNS, intervals[place * width : (place + 1) * width], strict=True))
+            for place, name in enumerate(names)
+        }
 
+    def both(self, name: str, base: str) -> list[int]:
+        return sorted(self.lines[name].keys() & self.lines[base].keys())
 
-def compared(data: str, arm: Arm, base: Arm, seeds: list[int]) -> dict[str, Any]:
-    """Arm minus base of the users' means over these seeds."""
-    sides = [np.mean([users_of(data, one | {"seed": seed}) for seed in seeds], axis=0) for one in (arm, base)]
-    intervals = paired_bootstrap(*sides, resamples=RESAMPLES)
-    keys = ("delta", "low", "high", "relative", "relative_low", "relative_high", "n")
-    found: dict[str, Any] = {
-        name: {key: _round(interval[key]) for key in keys}
-        for name, interval in zip((*FIGURES, *SLICED), intervals, strict=True)
-    }
-    return {"seeds": len(seeds)} | found
+    def each_seed(self, name: str, base: str, figure: str) -> str:
+        """The relative gain of every seed by itself, in points."""
+        pairs = [
+            (self.lines[name][seed]["test"][figure], self.lines[base][seed]["test"][figure])
+            for seed in self.both(name, base)
+        ]
+        return " ".join(f"{100 * (one / other - 1):+.1f}" for one, other in pairs)
 
-
-def summary(data: str) -> dict[str, Any]:
-    rows: dict[str, Any] = {}
-    arms: dict[str, Arm] = {}
-    lines: dict[str, dict[int, dict[str, Any]]] = {}
-    worth: dict[str, dict[str, float]] = {}
-    for name, change in arms_of(data).items():
-        arm, values = picked(data, name, change)
-        if arm is not None and (found := seeds_of(data, arm)):
-            arms[name], lines[name], worth[name] = arm, found, values
-    for name, arm in arms.items():
-        here = list(lines[name].values())
+    def row(self, name: str) -> dict[str, Any]:
+        here = list(self.lines[name].values())
         facts = [line["facts"] for line in here]
-        validation = {key: _mean([one["validation"][key] for one in facts if "validation" in one]) for key in FIGURES}
-        rows[name] = {
-            "arm": {key: value for key, value in arm.items() if value != DEFAULTS[key]},
-            "seeds": sorted(lines[name]),
-            "temperature": arm["temperature"],
-            "tried": worth[name],
-            "validation": validation,
-            "test": {key: _mean([line["test"][key] for line in here]) for key in (*FIGURES, *SLICED)},
-            "spread": {key: _round(float(np.std([line["test"][key] for line in here]))) for key in FIGURES},
+        return {
+            "arm": said({key: value for key, value in self.arms[name].items() if value != DEFAULTS[key]}),
+            "seeds": " ".join(map(str, sorted(self.lines[name]))),
+            "temperature": self.arms[name]["temperature"],
+            "tried": self.worth[name],
+            "validation": {key: _mean([one.get("validation", {}).get(key) for one in facts]) for key in FIGURES},
+            "test": {key: _mean([line["test"].get(key) for line in here]) for key in COLUMNS},
+            "spread": {key: round(float(np.std([line["test"][key] for line in here])), 5) for key in FIGURES},
             "cpu_seconds": _mean([one.get("cpu_seconds") for one in facts]),
             "encoded_items": _mean([one.get("encoded_items") for one in facts]),
             "steps": _mean([one.get("steps") for one in facts]),
         }
-        for base in AGAINST:
-            if base in arms and base != name and (both := sorted(lines[name].keys() & lines[base].keys())):
-                rows[name][f"against {base}"] = compared(data, arm, arms[base], both)
-    one = next(iter(next(iter(lines.values())).values()))
+
+    def search(self) -> dict[str, Any]:
+        """Of arms built of semantic parts, and of all others, the one that validation likes best at seed 0."""
+        worth = {name: max(values.values()) for name, values in self.worth.items() if values and not is_control(name)}
+        ours = {name: value for name, value in worth.items() if is_semantic(name)}
+        others = {name: value for name, value in worth.items() if not is_semantic(name)}
+        if not ours or not others:
+            return {}
+        one, other = (max(side, key=lambda name: side[name]) for side in (ours, others))
+        found = self.gains(other).get(one, {})
+        return {
+            "semantic": one,
+            "other": other,
+            "gain": {key: shown(interval) for key, interval in found.items()},
+            "recall@200, each seed": self.each_seed(one, other, "recall@200"),
+        }
+
+
+def summary(data: str) -> tuple[dict[str, Any], dict[str, Gains]]:
+    study = Study(data)
+    rows = {name: study.row(name) for name in study.arms}
+    against = {base: study.gains(base) for base in AGAINST if base in study.arms}
+    for base, gains in against.items():
+        for name, found in gains.items():
+            rows[name][f"against {base}"] = {key: shown(interval) for key, interval in found.items()} | {
+                "recall@200, each seed": study.each_seed(name, base, "recall@200")
+            }
+    one = next(iter(next(iter(study.lines.values())).values()))
     return {
         "data": data,
         "users": one["users"],
         "training events": one["events"],
         "arms": rows,
-        "everything tried": tried(data),
-    }
+        "the best of semantic parts against the best of the rest": study.search(),
+        "everything tried: validation recall@50 and @200, test recall@50, @200 and ndcg@50": tried(data),
+    }, against
 
 
-def tried(data: str) -> list[dict[str, Any]]:
+def tried(data: str) -> dict[str, str]:
     """Every training of this data set that was done, also those that no plan names: what the search looked at."""
-    found = []
+    found = {}
     for path in sorted(FOLDER.glob(f"{data}_*.json")):
         line = json.loads(path.read_text(encoding="utf-8"))
+        if line["data"] != data:
+            continue
         arm = {key: value for key, value in line["arm"].items() if key in DEFAULTS and value != DEFAULTS[key]}
         validation = line["facts"].get("validation", {})
-        sides = {"validation": validation, "test": line["test"]}
-        found.append(
-            {"arm": arm}
-            | {side: {key: _round(one[key]) for key in FIGURES if key in one} for side, one in sides.items()}
-        )
+        values = [validation.get("recall@50"), validation.get("recall@200"), *(line["test"][key] for key in FIGURES)]
+        found[said(arm)] = " ".join("-" if value is None else f"{value:.4f}" for value in values)
     return found
 
 
-def page(found: dict[str, Any]) -> Path:
+def page(data: str, against: dict[str, Gains]) -> Path:
     """Pictures of what every arm gains over the bars."""
     from motherlode.report.layout import grid, section
     from motherlode.report.markup import join
@@ -128,33 +167,37 @@ def page(found: dict[str, Any]) -> Path:
     from motherlode.report.shell import write_page
 
     sections = []
-    for base in AGAINST:
-        rows = {name: row for name, row in found["arms"].items() if f"against {base}" in row}
+    for base, gains in against.items():
         panels = []
         for figure in (*FIGURES, "recall@200/tail"):
-            gains = [
-                (name, row[f"against {base}"][figure]["n"], row[f"against {base}"][figure])
-                for name, row in rows.items()
-            ]
-            panels.append(forest(f"{figure}: gain", sorted(gains, key=lambda one: -one[2]["delta"])))
-        if rows:
-            sections.append(section(f"Against {base}", "95 % intervals over users, seeds averaged.", grid(panels)))
-    data = found["data"]
+            rows = [(name, found[figure]["n"], found[figure]) for name, found in gains.items() if found[figure]["n"]]
+            if rows:
+                panels.append(forest(f"{figure}: gain", sorted(rows, key=lambda one: -(one[2]["delta"] or 0))))
+        sections.append(section(f"Against {base}", "95 % intervals over users, seeds averaged.", grid(panels)))
     return write_page(FOLDER / f"{data}.html", f"Samplers: {data}", join(*sections), simulated=data == "shop")
+
+
+def said(arm: Arm) -> str:
+    """Settings as one writes them on the command line."""
+    return " ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in arm.items())
+
+
+def shown(found: Interval) -> str:
+    """A relative gain and its interval; empty where there is none."""
+    values = [found.get(key) for key in ("relative", "relative_low", "relative_high")]
+    if any(value is None for value in values):
+        return ""
+    return "{:+.1%} [{:+.1%}, {:+.1%}]".format(*values)
 
 
 def _mean(values: list[float | None]) -> float | None:
     found = [value for value in values if value is not None]
-    return _round(float(np.mean(found))) if found else None
-
-
-def _round(value: float | int | None) -> float | int | None:
-    return value if value is None or isinstance(value, int) else round(float(value), 5)
+    return round(float(np.mean(found)), 5) if found else None
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in DATA or not Path(FOLDER).exists():
         sys.exit(__doc__)
-    made = summary(sys.argv[1])
+    made, gained = summary(sys.argv[1])
+    print(page(sys.argv[1], gained))
     write(f"recommend_{sys.argv[1]}", made)
-    print(page(made))
