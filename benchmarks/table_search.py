@@ -149,6 +149,16 @@ def _serving() -> str:
             "| request | median | quietest |\n|---|---|---|\n"
         )
         text += "".join(f"| {name} | {one['median']:.0f} | {one['quiet']:.0f} |\n" for name, one in rows.items())
+    if found := result("page_latency"):
+        first = found["ms from key press to paint"]["first"]
+        cells = [
+            f"{name}: median {one['p50']:.0f}, 95 % {one['p95']:.0f}, within 100 ms {one['within 100 ms']:.1%}"
+            for name, one in ((name, first[name]) for name in ("by the clock", "of CPU"))
+        ]
+        text += (
+            f"\n`{found['command']}`: milliseconds from a key press on the page to its results, {first['key presses']} letters "
+            f"({found['browser']}). {'; '.join(cells)}.\n"
+        )
     if found := result("serve_load"):
         spent = ", ".join(f"{name} {value:g} ms" for name, value in found["search ms"].items())
         text += (

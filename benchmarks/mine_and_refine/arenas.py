@@ -30,7 +30,7 @@ POOL_QUERIES, POOL_UNSEEN = 400, 0.3  # the paper's share of evaluation queries 
 MINED, RANDOM = 15, 60  # of each leg; random items fill up until grade 0 is the large majority
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """Per query (in a fixed order) the metrics of RANKED; of every judged pair its query, grade and score."""
 

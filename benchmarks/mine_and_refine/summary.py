@@ -8,6 +8,7 @@ mean over seeds. Spread over seeds is given beside it. AUCs are over all judged 
 
 import sys
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from material import FOLDER
 from common import write
 from motherlode.atomic import read_json
 from motherlode.evaluation.bootstrap import paired_bootstrap
-from motherlode.evaluation.separation import auc
 
 SHOWN = ("ndcg@10", "ndcg@100", "recall@100")
 CONTROL = "train on"
@@ -37,14 +37,15 @@ def gather(study: str) -> dict[str, dict[str, dict[int, Measured]]]:
     most = {arena: max(len(one) for arm in arms.values() for one in arm.values()) for arena, arms in folds.items()}
     return {
         arena: {
-            name: {seed: together(parts) for seed, parts in seeds.items() if len(parts) == most[arena]}
+            name: {seed: together(tuple(parts)) for seed, parts in seeds.items() if len(parts) == most[arena]}
             for name, seeds in arms.items()
         }
         for arena, arms in folds.items()
     }
 
 
-def together(folds: list[Measured]) -> Measured:
+@cache
+def together(folds: tuple[Measured, ...]) -> Measured:
     """The queries of all folds as those of one test."""
     starts = np.cumsum([0, *(len(fold.metrics) for fold in folds)])
     return Measured(
@@ -65,7 +66,7 @@ def compared(arm: dict[int, Measured], base: dict[int, Measured], separated: boo
     }
     if len({len(arm[seed].metrics) for seed in seeds}) > 1:
         # every seed is another shop with other queries: all of them are one test
-        arm, base = ({0: together([side[seed] for seed in seeds])} for side in (arm, base))
+        arm, base = ({0: together(tuple(side[seed] for seed in seeds))} for side in (arm, base))
     found: dict[str, Any] = {"seeds": len(seeds)}
     seeds = sorted(arm.keys() & base.keys())
     values, against = (np.mean([side[seed].metrics for seed in seeds], axis=0) for side in (arm, base))
@@ -78,25 +79,34 @@ def compared(arm: dict[int, Measured], base: dict[int, Measured], separated: boo
 
 def aucs(arm: dict[int, Measured], base: dict[int, Measured], seeds: list[int]) -> dict[str, Any]:
     """Gains in pooled AUC with intervals over queries."""
-    one = base[seeds[0]]
-    order = np.argsort(one.queries, kind="stable")
-    starts = np.searchsorted(one.queries[order], np.arange(len(one.metrics) + 1))
-    rng = np.random.default_rng(0)
-    draws = [np.arange(len(one.grades))]
-    for _ in range(RESAMPLES):
-        queries = rng.integers(0, len(one.metrics), len(one.metrics))
-        draws.append(np.concatenate([order[starts[query] : starts[query + 1]] for query in queries]))
-    found = {}
-    for high, low in AUCS:
-        gains = []
-        for rows in draws:
-            grades = one.grades[rows]
-            sides = [
-                np.mean([_auc(side[seed].scores[rows], grades, high, low) for seed in seeds]) for side in (arm, base)
-            ]
-            gains.append(sides[0] - sides[1])
-        ends = np.nanpercentile(gains[1:], [2.5, 97.5])
-        found[f"auc_{high}_{low}"] = {"delta": _round(gains[0]), "low": _round(ends[0]), "high": _round(ends[1])}
+    gains = np.mean([drawn(arm[seed]) - drawn(base[seed]) for seed in seeds], axis=0)
+    low, high = np.nanpercentile(gains[1:], [2.5, 97.5], axis=0)
+    return {
+        f"auc_{one}_{other}": {"delta": _round(gains[0, at]), "low": _round(low[at]), "high": _round(high[at])}
+        for at, (one, other) in enumerate(AUCS)
+    }
+
+
+@cache
+def drawn(measured: Measured) -> np.ndarray:
+    """Pooled AUCs [1 + RESAMPLES, pairs of grades]: of all queries, and of as many drawn with replacement.
+
+    A drawn query's pairs count as often as it was drawn; scores are sorted once, equal ones count half.
+    """
+    order = np.argsort(measured.scores, kind="stable")
+    scores, grades, queries = (one[order] for one in (measured.scores, measured.grades, measured.queries))
+    ties = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    count, rng = len(measured.metrics), np.random.default_rng(0)
+    draws = [np.ones(count)]
+    draws += [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(RESAMPLES)]
+    found = np.empty((len(draws), len(AUCS)))
+    for row, times in enumerate(draws):
+        weights = times[queries].astype(float)
+        of = {grade: np.add.reduceat(weights * (grades == grade), ties) for grade in (0, 1, 2)}
+        for at, (high, low) in enumerate(AUCS):
+            below = np.cumsum(of[low]) - of[low] / 2
+            total = of[high].sum() * of[low].sum()
+            found[row, at] = (of[high] * below).sum() / total if total else np.nan
     return found
 
 
@@ -127,11 +137,6 @@ def facts(study: str) -> dict[str, Any]:
     keep += ("false_negative_rate", "false_by_decile", "naive_by_decile", "grades_by_decile", "mined", "judge")
     tuned = {path.stem: read_json(path) for path in (FOLDER / study).glob("tuned/*.json")}
     return {"mined": {seed: {key: one[key] for key in keep} for seed, one in rounds.items()}, "tuned": tuned}
-
-
-def _auc(scores: np.ndarray, grades: np.ndarray, high: int, low: int) -> float:
-    found = auc(scores[grades == high], scores[grades == low])
-    return np.nan if found is None else found
 
 
 def _mean(values: list[float | None]) -> float | None:
