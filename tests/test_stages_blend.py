@@ -90,6 +90,6 @@ def test_refusing_is_measured_on_queries_with_and_without_an_answer(made):
 def test_the_index_carries_the_thresholds_and_the_page_tells_of_both(made):
     assert Strata.load(made.workspace / "index") == Strata.load(made.workspace / "thresholds")
     page = (made.workspace / "report.html").read_text(encoding="utf-8")
-    assert "One list out of two legs" in page and "Thresholds between grades" in page
+    assert "One list out of several legs" in page and "Thresholds between grades" in page
     assert "Conformal" in page and made.blend["chosen"] in page
     assert json.loads((made.workspace / "thresholds/metrics.json").read_text())["scores"]["n"] > 0
