@@ -58,3 +58,8 @@ def test_from_the_first_question_to_a_cascade(shop: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(MotherlodeError, match="is damaged"):
         motherlode("grade", "test", "--with", "features", "-w", str(shop))
+
+    path = shop / "split.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(MotherlodeError, match=r"split\.parquet is damaged"):
+        motherlode("grade", "test", "--with", "cross-encoder", "-w", str(shop))

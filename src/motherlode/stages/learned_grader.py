@@ -7,6 +7,7 @@ import numpy as np
 
 from motherlode.atomic import replacing, write_json
 from motherlode.recipe import Recipe
+from motherlode.tables.tables import parquet
 from motherlode.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def judged_parts(workspace: Workspace, tables: Any) -> "dict[str, pl.DataFrame]"
 
     keys = ["query_id", "item_id"]
     rated = tables.frame("judgements", [*keys, "rating"]).unique(keys, keep="first")
-    rows = pl.read_parquet(workspace / "split.parquet").join(rated, on=keys, how="left", maintain_order="left")
+    rows = parquet(workspace / "split.parquet").join(rated, on=keys, how="left", maintain_order="left")
     return {name: rows.filter(pl.col("part") == name).select(*keys, "grade", "rating") for name in PARTS}
 
 

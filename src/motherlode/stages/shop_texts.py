@@ -8,6 +8,7 @@ import numpy as np
 
 from motherlode.errors import InputError
 from motherlode.recipe import Recipe
+from motherlode.tables.tables import parquet
 from motherlode.text.template import item_texts
 from motherlode.workspace import Workspace
 
@@ -49,9 +50,7 @@ class ShopTexts:
 
     @cached_property
     def split(self) -> "pl.DataFrame":
-        import polars as pl
-
-        return pl.read_parquet(self._split_path)
+        return parquet(self._split_path)
 
     @cached_property
     def _rows(self) -> "pl.DataFrame":

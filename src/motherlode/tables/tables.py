@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """A parquet file that a stage wrote, in memory. Raises InputError where it is damaged."""
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except pl.exceptions.ComputeError as error:
+        raise InputError(f"{path} is damaged ({error}): remove it, and run the stage that writes it.") from error
+
+
 class Tables:
     """The tables in `folder`, each one parquet file with the schema of `tables.schema`."""
 
@@ -39,10 +49,8 @@ class Tables:
 
     def frame(self, kind: str, columns: list[str] | None = None) -> pl.DataFrame:
         """The whole table (or some columns) in memory."""
-        import polars as pl
-
         self._require(kind)
-        return pl.read_parquet(self.path(kind), columns=columns)
+        return parquet(self.path(kind), columns)
 
     def batches(self, kind: str, columns: list[str] | None = None, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """The table in record batches of at most `rows`, for what may be larger than memory."""
