@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,21 @@ def test_a_run_leaves_everything_fresh_and_a_change_makes_stale_what_reads_it(sh
     assert stale("sequences.split=time") == set(RECOMMEND) - {"data", "check"}
     assert "data" in stale("data.users=260")
     assert run(recipe, shop, tell=lambda name, what, _: pytest.fail(name) if what != "fresh" else None)
+
+
+def test_codes_reach_the_item_tower_as_labels(shop, tmp_path):
+    words = ["recommend.code_sets=2", "recommend.sampler=mixed", "recommend.negatives.n=64", "recommend.budget=1"]
+    folder = tmp_path / "labels"
+    shutil.copytree(shop.folder, folder)
+    place = run(Recipe.load(shop / "recipe.yaml", words), folder, ("recommend",))
+    model, codes = UserItemTwoTower.load(place / "recommend/best"), load_codes(shop)
+    assert model.label_names == ("leaf_0", "leaf_1", "primary_0", "primary_1")
+    for name, column in (("primary_0", codes.primary), ("leaf_0", codes.leaf)):
+        np.testing.assert_array_equal(model.get_buffer(f"label_{name}") - 1, np.where(codes.coded, column, -1))
+    assert model.get_buffer("label_primary_1").max() > codes.primary_size  # twice as many, row 0 for the unknown
+    changed = Recipe.load(place / "recipe.yaml", ["codes.secondary=5"])
+    states = {one.name: one.state for one in status(place, changed)}
+    assert states["codes"] != "fresh" and states["recommend"] != "fresh"  # the sampler alone would not read codes
 
 
 def main_says(capsys, monkeypatch, *words: str) -> str:

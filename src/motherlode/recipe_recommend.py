@@ -91,6 +91,9 @@ class Recommend(Strict):
     user_hidden: tuple[int, ...] = Field((128,), min_length=1, description="hidden layers of the user tower")
     item_hidden: tuple[int, ...] = Field((), description="hidden layers of the item tower; none: the embedding itself")
     content: bool = Field(False, description="the item tower sees the views: cold items can be recommended")
+    code_sets: int = Field(
+        0, ge=0, le=8, description="sets of codes that the item tower sees as labels, each twice as fine as the last"
+    )
     budget: float = Field(8, gt=0, description="how long to train, in units of `unit`")
     unit: Literal["epochs", "steps", "items", "seconds"] = Field(
         "epochs", description="items: forward passes of the item tower; seconds: of processor time"

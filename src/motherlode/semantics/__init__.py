@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from motherlode.semantics.codes import Codes
     from motherlode.semantics.controls import label_codes, random_codes_like
     from motherlode.semantics.inspect_codes import describe_codes
+    from motherlode.semantics.label_sets import code_labels
     from motherlode.semantics.lightgcn import LightGCNSettings, lightgcn_view
     from motherlode.semantics.semantic_ids import read_semantic_ids, semantic_id_table, write_semantic_ids
     from motherlode.semantics.views import Views
@@ -31,6 +32,7 @@ __all__ = [
     "Views",
     "behaviour_view",
     "co_interaction_pairs",
+    "code_labels",
     "describe_codes",
     "fit_alignment",
     "label_codes",
@@ -51,6 +53,7 @@ _HOME = {
     "VQSettings": "vq_backend",
     "Views": "views",
     "behaviour_view": "behaviour",
+    "code_labels": "label_sets",
     "co_interaction_pairs": "co_interaction",
     "fit_alignment": "alignment_fit",
     "describe_codes": "inspect_codes",

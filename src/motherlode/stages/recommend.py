@@ -45,6 +45,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
             seed=recipe.seed,
         ),
         workspace / FOLDER,
+        labels=labels_of(workspace, chosen.code_sets) if chosen.code_sets else None,
         content=content_of(load_views(workspace)) if chosen.content else None,
         virtual=virtual(recipe),
         mark=fingerprint(workspace.inputs(stage_for(recipe), recipe)),
@@ -65,6 +66,16 @@ def content_of(views: "Views") -> np.ndarray:
     return mean
 
 
+def labels_of(workspace: Workspace, sets: int) -> dict[str, np.ndarray]:
+    """The codes of the workspace and further sets of them, as labels of its items: name -> int64 [N]."""
+    from motherlode.semantics.codebooks import CascadedCodebooks
+    from motherlode.semantics.label_sets import code_labels
+    from motherlode.stages.codes import BOOKS, load_codes
+    from motherlode.stages.views import load_views
+
+    return code_labels(load_codes(workspace), load_views(workspace), CascadedCodebooks.load(workspace / BOOKS), sets)
+
+
 def settings(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, "recommend": recipe.recommend.model_dump(mode="json", exclude={"baselines"})}
 
@@ -76,5 +87,6 @@ STAGE = Stage(
 
 def stage_for(recipe: Recipe) -> Stage:
     """The stage as this recipe has it: views and codes are needed only where the towers or the sampler read them."""
-    more = ("views",) * recipe.recommend.content + ("codes",) * needs_codes(recipe)
+    seen = recipe.recommend.content or recipe.recommend.code_sets > 0
+    more = ("views",) * seen + ("codes",) * needs_codes(recipe)
     return replace(STAGE, needs=(*STAGE.needs, *more))

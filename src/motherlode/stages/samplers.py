@@ -17,9 +17,9 @@ CODED = {"fair", "cluster", "flat_cluster", "semantic", "semantic_weights"}
 
 
 def needs_codes(recipe: Recipe) -> bool:
-    """Whether training reads codes at all."""
+    """Whether training reads codes at all, for negatives or in the item tower."""
     chosen = recipe.recommend
-    return chosen.negatives.leaf_mask or bool(CODED & set(chosen.sampler.split("+")))
+    return chosen.code_sets > 0 or chosen.negatives.leaf_mask or bool(CODED & set(chosen.sampler.split("+")))
 
 
 def sampler(recipe: Recipe, frequencies: np.ndarray, codes: "Callable[[], Codes]") -> "Sampler":
