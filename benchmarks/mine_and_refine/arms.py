@@ -68,6 +68,10 @@ RANKED = tuple(
         ("circle, gamma 32 + 1.0 supcon", {"loss": "circle", "gamma": 32, "supcon": 1.0}),
     )
 )
+# how far mining looks, for as many verdicts; hard positives come from beyond rank k/2
+NEIGHBOURS = tuple(
+    Arm(f"mixed, k {k}, circle, gamma 32", f"mixed, k {k}", {"loss": "circle", "gamma": 32}) for k in (50, 200)
+)
 # what a recipe does unless told otherwise, and its two controls
 DEFAULT = (TRAIN_ON, *(arm for arm in (*RANKED, *GAMMAS) if arm.name in DEFAULTS))
 ABLATIONS = (
@@ -83,4 +87,4 @@ ABLATIONS = (
         for weight in (0.1, 1.0)
     ),
 )
-EVERY = (*HEADLINE, *DATA, *RIVALS, *ABLATIONS, *RANKED)
+EVERY = (*HEADLINE, *DATA, *RIVALS, *ABLATIONS, *RANKED, *NEIGHBOURS)

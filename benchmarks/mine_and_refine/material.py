@@ -107,8 +107,11 @@ class Material:
 
     @cached_property
     def ground(self) -> Ground:
-        """Training queries and the items they were judged on (the paper's choice), under Stage 1."""
-        model, pairs = load(str(self.stage_1)), self.shop.pairs("train")
+        return self.under(self.stage_1)
+
+    def under(self, encoder: Path) -> Ground:
+        """Training queries and the items they were judged on (the paper's choice), under an encoder."""
+        model, pairs = load(str(encoder)), self.shop.pairs("train")
         queries, items = np.unique(pairs.queries), np.unique(pairs.items)
         texts = self.shop.queries["text"][queries].to_list()
         with quick(self.study.bf16):
@@ -159,12 +162,10 @@ class Material:
             LexicalIndex.build(found, folder)
         return LexicalIndex.open(folder)
 
-    @cached_property
-    def mixed(self) -> Round:
+    def mixed(self, k: int, name: str) -> Round:
         """As many verdicts as `mined`, in the order that a recipe's rounds buy in; BM25 is its second opinion."""
-        self.ground = replace(self.ground, legs={"bm25": self.lexical().search(self.query_texts(), self.study.k).rows})
-        settings = RoundSettings(self.study.k, Rule(), self.study.verdicts, "mixed", self.seed)
-        return self.mine("mixed", settings, "mixed")
+        self.ground = replace(self.ground, legs={"bm25": self.lexical().search(self.query_texts(), k).rows})
+        return self.mine(name, RoundSettings(k, Rule(), self.study.verdicts, "mixed", self.seed), name)
 
     def all_verdicts(self, name: str = "mined") -> pl.DataFrame:
         """Every pair the mining bought a verdict on, whatever its rank: query_id, item_id, grade, expected."""
@@ -200,8 +201,9 @@ class Material:
 
         original: the human grades. mined: with them what the rule keeps. verdicts: with them all that mining had
         graded. ranked, ranked verdicts: the same with verdicts on the nearest neighbours. mixed: what the rule keeps
-        of verdicts bought in a recipe's order. random: with them the control's. naive: with them un-graded
-        neighbours. mined alone: no originals. no top 10, grade 2 only, no positives: `mined` under another rule.
+        of verdicts bought in a recipe's order (mixed, k 50: among fifty neighbours). random: with them the control's.
+        naive: with them un-graded neighbours. mined alone: no originals. no top 10, grade 2 only, no positives:
+        `mined` under another rule.
         """
         path = self.folder / "data" / f"{data.replace(' ', '_')}.parquet"
         if not path.exists():
@@ -219,7 +221,9 @@ class Material:
         if data == "verdicts":
             return _beside(self.originals, self.all_verdicts())
         if data == "mixed":
-            return self.mixed.judgements
+            return self.mixed(self.study.k, data).judgements
+        if data.startswith("mixed, k "):
+            return self.mixed(int(data.removeprefix("mixed, k ")), data.replace(", ", "_").replace(" ", "_")).judgements
         if data == "ranked":
             return self.ranked.judgements
         if data == "ranked verdicts":

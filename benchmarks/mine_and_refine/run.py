@@ -1,7 +1,7 @@
 """Mine and refine against its controls and rivals: every arm of a study trained and measured, resumably.
 
     MOTHERLODE_DATA=... python benchmarks/mine_and_refine/run.py STUDY [seeds=0,1,2] [key=value ...]
-        [headline | default | gammas | rivals | ranked | every]
+        [headline | default | gammas | rivals | ranked | neighbours | every]
 
 STUDY is home_depot_static, home_depot_minilm, home_depot_e5, esci_static or shop. Settings (as fit.precision=bf16) go
 to both stages; with that one the vectors to measure are bfloat16 too, of every arm alike. Every arm trains from the
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from arenas import Measured, build_pool, measure
-from arms import DEFAULT, EVERY, GAMMAS, HEADLINE, RANKED, RIVALS, Arm
+from arms import DEFAULT, EVERY, GAMMAS, HEADLINE, NEIGHBOURS, RANKED, RIVALS, Arm
 from material import FOLDER, Material, Study, quick, say, shared
 from noisy_truth import NoisyTruth
 
@@ -53,6 +53,7 @@ GROUPS = {
     "gammas": GAMMAS,
     "rivals": RIVALS,
     "ranked": RANKED,
+    "neighbours": NEIGHBOURS,
     "every": EVERY,
 }
 FACTORS = (0.3, 1.0)  # of Stage 1's learning rates: the trials every loss gets
@@ -115,7 +116,7 @@ def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
         found = measure(shop, folder / "best", folder / "vectors", material.pool)
     for name, one in found.items():
         one.save(folder / f"{name}.npz")
-    _lighten(folder)
+    lighten(folder)
     report = {name: one.facts() for name, one in found.items()}
     write_json(
         folder / "arm.json",
@@ -143,7 +144,7 @@ def baselines(material: Material) -> None:
         say(f"{material.study.name} seed {material.seed} {name}: {report}")
 
 
-def _lighten(folder: Path) -> None:
+def lighten(folder: Path) -> None:
     """Weights, checkpoint and vectors of an arm are large and made again in minutes: only its figures stay."""
     import shutil
 
@@ -155,7 +156,7 @@ def _lighten(folder: Path) -> None:
 def grader_of(study: Study, seed: int = 0, fold: int = 0) -> Grader:
     """The cross-encoder of `graders.py` on the same split; for ESCI `features`, for the shop a noisy truth."""
     if study.name.startswith("shop"):
-        tables = run(study.recipe(0), study.folder(0) / "stage_1", ("split",)) / "tables"
+        tables = run(study.recipe(seed), study.folder(seed) / "stage_1", ("split",)) / "tables"
         return NoisyTruth(tables, ACCURACY)
     if study.name.startswith("esci"):  # a hundred training queries a fold make no cross-encoder
         recipe = study.recipe(seed, fold)
@@ -169,6 +170,12 @@ def grader_of(study: Study, seed: int = 0, fold: int = 0) -> Grader:
     return Calibrated(CrossEncoderGrader(folder / "best"), Calibration.load(folder / "calibration.json"))
 
 
+def remembering(study: Study, seed: int = 0, fold: int = 0) -> Grader:
+    """`grader_of` with a memory for all seeds, but for the shop's: each seed is another shop under the same ids."""
+    found = grader_of(study, seed, fold)
+    return found if study.name == "shop" else shared(found, "esci" if study.folds > 1 else "home_depot")
+
+
 def main(words: list[str]) -> None:
     name, *rest = [word for word in words if "=" not in word]
     given = dict(word.split("=", 1) for word in words if "=" in word)
@@ -176,15 +183,14 @@ def main(words: list[str]) -> None:
     factors = tuple(float(one) for one in given.pop("factors", "0.3,1.0").split(","))
     study = STUDIES[name]
     study = Study(**{**vars(study), "fit": (*study.fit, *(f"{key}={value}" for key, value in given.items()))})
-    data = name.removesuffix("_static").removesuffix("_minilm").removesuffix("_e5")
     pool = None
-    if data == "home_depot":
+    if name.startswith("home_depot"):
         split = run(study.recipe(0), study.folder(0) / "stage_1", ("split",))
-        pool = build_pool(ShopTexts(split, study.recipe(0)), split, shared(grader_of(study), data), data)
+        pool = build_pool(ShopTexts(split, study.recipe(0)), split, remembering(study), "home_depot")
     arms = GROUPS[rest[0] if rest else "headline"]
     for seed in seeds:
         for fold in range(study.folds):
-            material = Material(study, seed, shared(grader_of(study, seed, fold), data), pool, fold)
+            material = Material(study, seed, remembering(study, seed, fold), pool, fold)
             baselines(material)
             for arm in arms:
                 train(material, arm, tuned(material, arm, factors))
