@@ -99,7 +99,7 @@ def table(study: Study) -> dict[str, Any]:
     """After each training: gains over as many trainings on the originals; and what the rounds found."""
     seeds = sorted((FOLDER / study.name / PART).glob("seed_*"))
     found: dict[str, Any] = {
-        "steps of each training": study.steps,
+        "steps": study.steps,
         "verdicts": study.verdicts,
         "arms": {},
         "rounds": {},

@@ -42,7 +42,7 @@ STUDIES = {
         "home_depot_e5",
         HOME_DEPOT,
         ("preset=base", f"encoder.base={FOLDER.parent / 'e5_small'}"),
-        steps=40,
+        steps=20,
         verdicts=30_000,
     ),
     "esci_static": Study("esci_static", ESCI, ("preset=tiny",), steps=40, verdicts=8_000, folds=5),

@@ -8,6 +8,8 @@ were asked where the data says so, else by their number of words.
 """
 
 import sys
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,46 +23,65 @@ from motherlode.evaluation.separation import auc
 from motherlode.stages.retrieve import Part
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
+from motherlode.thresholds.adapter import Adapter
 from motherlode.thresholds.boundary import measured, tuned
 
 WAY = 0.4
 
 
-def head(study: str, seed: int) -> np.ndarray:
-    """bool [Q] over the test queries of a seed."""
-    chosen = STUDIES[study].recipe(seed)
-    shop = ShopTexts(run(chosen, STUDIES[study].folder(seed) / "stage_1", ("split",)), chosen)
-    rows = Part(shop, "test", 100).rows
-    asked = shop.tables.frame("queries")["frequency"][rows]
-    if asked.null_count() == len(asked):
-        few = -shop.queries["text"][rows].str.split(" ").list.len().to_numpy().astype(float)
-    else:
-        few = asked.fill_null(0).to_numpy().astype(float)
-    found = np.zeros(len(few), bool)
-    found[np.argsort(-few, kind="stable")[: len(few) // 2]] = True
-    return found
+@dataclass(frozen=True)
+class Queries:
+    """Features of the queries of both parts, and which of the test's are its head."""
+
+    validation: np.ndarray  # float64 [Q, 2]: words, and how rare they are among the titles
+    test: np.ndarray
+    head: np.ndarray  # bool [Q of test]
+
+    @classmethod
+    def of(cls, study: str, seed: int) -> "Queries":
+        chosen = STUDIES[study].recipe(seed)
+        shop = ShopTexts(run(chosen, STUDIES[study].folder(seed) / "stage_1", ("split",)), chosen)
+        titles = shop.tables.frame("catalogue", ["title"])["title"].str.to_lowercase().to_list()
+        held = Counter(word for title in titles for word in set(title.split()))
+        found = {}
+        for name in ("validation", "test"):
+            words = [text.lower().split() for text in Part(shop, name, 100).texts]
+            rare = [np.mean([np.log(len(titles) / (1 + held[one])) for one in of or [""]]) for of in words]
+            found[name] = np.column_stack([[len(of) for of in words], rare])
+        asked = shop.tables.frame("queries")["frequency"][Part(shop, "test", 100).rows]
+        often = -found["test"][:, 0] if asked.null_count() else asked.to_numpy().astype(float)
+        head = np.zeros(len(often), bool)
+        head[np.argsort(-often, kind="stable")[: len(often) // 2]] = True
+        return cls(found["validation"], found["test"], head)
 
 
-def held(validation: Measured, test: Measured, is_head: np.ndarray, grade: int) -> dict[str, Any]:
-    """Precision of one boundary's threshold wherever it is looked at, beside the share of such pairs there."""
+def held(validation: Measured, test: Measured, queries: Queries, grade: int) -> dict[str, Any]:
+    """Precision of one boundary's threshold wherever it is looked at, beside the share of such pairs there.
+
+    By cosine, and by `Adapter`: a rising function of cosine whose place depends on the query's features.
+    """
     chance = float((validation.grades >= grade).mean())
-    boundary = tuned(grade, chance + WAY * (1 - chance), validation.scores, validation.grades)
-    found: dict[str, Any] = {"threshold": boundary.threshold, "validation": boundary.precision}
-    inside = is_head[test.queries]
-    for name, of in (("test", slice(None)), ("head", inside), ("tail", ~inside)):
-        one = measured(grade, boundary.threshold, "", test.scores[of], test.grades[of])
-        found |= {
-            name: one.precision,
-            f"{name} recall": one.recall,
-            f"{name} share": float(np.mean(test.grades[of] >= grade)),
-        }
+    of = queries.validation[validation.queries], queries.test[test.queries]
+    adapter = Adapter.fit(validation.scores, validation.grades, of[0], grade=grade)
+    scales = {
+        "": (validation.scores, test.scores),
+        "adapter ": (adapter(validation.scores, of[0]), adapter(test.scores, of[1])),
+    }
+    inside, found = queries.head[test.queries], dict[str, Any]()
+    for scale, (fitted, asked) in scales.items():
+        boundary = tuned(grade, chance + WAY * (1 - chance), fitted, validation.grades)
+        found |= {f"{scale}threshold": boundary.threshold, f"{scale}validation": boundary.precision}
+        for name, rows in (("test", np.ones(len(inside), bool)), ("head", inside), ("tail", ~inside)):
+            one = measured(grade, boundary.threshold, "", asked[rows], test.grades[rows])
+            found |= {f"{scale}{name}": one.precision, f"{scale}{name} recall": one.recall}
+            found[f"{name} share"] = float(np.mean(test.grades[rows] >= grade))
     return found
 
 
 def summary(study: str) -> dict[str, Any]:
     arenas = gather(study)
     seeds = sorted(arenas["human"]["train on"])
-    heads = {seed: head(study, seed) for seed in seeds}
+    queries = {seed: Queries.of(study, seed) for seed in seeds}
     found = {}
     for name, tests in arenas["human"].items():
         validations = arenas["validation"][name]
@@ -76,7 +97,7 @@ def summary(study: str) -> dict[str, Any]:
         facts = [one.facts() for one in of]
         rows |= {f"band_{grade}": float(np.mean([one[f"band_{grade}"] for one in facts])) for grade in (0, 1, 2)}
         for grade in (1, 2):
-            each = [held(validations[seed], tests[seed], heads[seed], grade) for seed in seeds]
+            each = [held(validations[seed], tests[seed], queries[seed], grade) for seed in seeds]
             mean = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
             off = [one["test"] - one["validation"] for one in each]
             rows[f"boundary {grade}"] = mean | {"test - validation by seed": off}

@@ -1,4 +1,4 @@
-"""The tables of a study, from the arms that have been run: every arm against "train on" and against Stage 1.
+"""The tables of a study, from the arms that have been run: every arm against "train on", Stage 1 and its siblings.
 
     MOTHERLODE_DATA=... python benchmarks/mine_and_refine/summary.py STUDY
 
@@ -110,6 +110,15 @@ def drawn(measured: Measured) -> np.ndarray:
     return found
 
 
+def siblings(name: str) -> list[str]:
+    """The arms of the same loss that mined nothing: on the originals alone, and with as many random verdicts."""
+    prefix = next((one for one in ("mined, ", "mixed, ", "ranked, ", "circle, gamma") if name.startswith(one)), None)
+    if prefix is None:
+        return []
+    loss = name if prefix == "circle, gamma" else name.removeprefix(prefix)
+    return [f"original, {loss}", f"random verdicts, {loss}"]
+
+
 def summary(study: str) -> dict[str, Any]:
     tables = {}
     for arena, arms in gather(study).items():
@@ -120,9 +129,9 @@ def summary(study: str) -> dict[str, Any]:
             facts = [one.facts() for one in seeds.values()]
             means = {key: _mean([fact[key] for fact in facts]) for key in facts[0]}
             rows[name] = {"seeds": sorted(seeds), "mean": means}
-            for base in (CONTROL, "stage 1", "untouched"):
+            for base in (CONTROL, "stage 1", "untouched", *siblings(name)):
                 if name != base and base in arms and arms[base].keys() & seeds.keys():
-                    rows[name][f"against {base}"] = compared(seeds, arms[base], base == CONTROL)
+                    rows[name][f"against {base}"] = compared(seeds, arms[base], base not in ("stage 1", "untouched"))
         tables[arena] = rows
     return tables
 
