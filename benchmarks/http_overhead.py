@@ -3,14 +3,16 @@
     OMP_NUM_THREADS=1 python benchmarks/http_overhead.py WORKSPACE [requests=3000]
 
 The server runs in a process of its own; its CPU time (all threads, user and system) is read before and after each block
-of requests from one client that keeps its connection. Blocks of four kinds take turns, so that what else the machine
+of requests from one client that keeps its connection. Blocks of five kinds take turns, so that what else the machine
 does meets them alike: an address that does nothing (/healthz), one search again and again (ready-made), searches that
-are all different, and the same searches in the server's own code without HTTP, in this process. The difference of the
-last two is parsing, checking, headers, log line and figures, and that a search which waited for its client finds the
-processor's caches filled by others.
+are all different, and the same searches in the server's own code without HTTP, in this process: one right after the
+other, and each after a pause as long as a client's. The overhead is what searches over HTTP cost beside the former: it
+is parsing, checking, headers, log line and figures, and that a search which waited for its client finds the
+processor's caches filled by others. What it is beside the latter leaves that out.
 """
 
 import http.client
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from motherlode.serve.asks import Ask
 from motherlode.serve.live import Live
 
 WARM, BLOCK = 200, 50
+PAUSE = 0.0003  # seconds, about what a client takes between an answer and its next request; ours
 
 
 def texts(workspace: Path, count: int) -> list[str]:
@@ -79,6 +82,17 @@ def direct(answering: Answering, queries: list[str]) -> float:
     return (time.process_time_ns() - before) / 1e3 / len(queries)
 
 
+def paused(answering: Answering, queries: list[str]) -> float:
+    """The same where each search comes after a pause, which does not count."""
+    spent = 0
+    for query in queries:
+        time.sleep(PAUSE)
+        before = time.process_time_ns()
+        answering.answers([Ask(query)])
+        spent += time.process_time_ns() - before
+    return spent / 1e3 / len(queries)
+
+
 def summary(blocks: list[float]) -> dict[str, float]:
     """The median block, and the quietest tenth: what else the machine does makes every request dearer."""
     return {"median": round(statistics.median(blocks), 1), "quiet": round(statistics.quantiles(blocks, n=10)[0], 1)}
@@ -101,15 +115,22 @@ def main(workspace: Path, requests: int = 3_000) -> dict[str, Any]:
             found["ready-made"].append(cost(server.pid, connection, [paths[0]] * BLOCK))
             found["searched"].append(cost(server.pid, connection, paths[block]))
             found["search alone"].append(direct(answering, queries[block]))
+            found["search alone, after a pause"].append(paused(answering, queries[block]))
     finally:
         server.terminate()
         server.wait()
     figures = {name: summary(blocks) for name, blocks in found.items()}
-    figures["overhead of a search"] = {
-        name: round(figures["searched"][name] - figures["search alone"][name], 1) for name in ("median", "quiet")
-    }
+    for name, beside in (("overhead of a search", "search alone"), ("of which HTTP", "search alone, after a pause")):
+        figures[name] = {kind: round(figures["searched"][kind] - figures[beside][kind], 1) for kind in figures[beside]}
     items = read_json(versions.current(workspace / "index") / "index.json")["items"]
-    return {"requests": requests, "items": items, "block": BLOCK, "CPU microseconds a request": figures}
+    load = round(os.getloadavg()[1], 1)
+    return {
+        "requests": requests,
+        "items": items,
+        "block": BLOCK,
+        "load of the machine": load,
+        "CPU microseconds a request": figures,
+    }
 
 
 if __name__ == "__main__":

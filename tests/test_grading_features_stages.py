@@ -55,9 +55,10 @@ def test_from_the_first_question_to_a_cascade(shop: Path) -> None:
     assert "features_grader" in {one["name"] for one in said("status")["stages"]}
 
     path = shop / "features_grader/best/features.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(MotherlodeError, match="is damaged"):
-        motherlode("grade", "test", "--with", "features", "-w", str(shop))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    motherlode("grade", "test", "--with", "features", "-w", str(shop))  # learnt in seconds: it is made again
+    assert len(path.read_bytes()) == len(whole)
 
     path = shop / "split.parquet"
     path.write_bytes(path.read_bytes()[:500])

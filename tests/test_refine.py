@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from motherlode.cli import app
 from motherlode.encoders.fingerprint import weights_fingerprint
 from motherlode.encoders.presets import load
 from motherlode.errors import MissingError
+from motherlode.index.store import Index
 
 SHOP = ["data.source=shop", "data.items=300", "fit.epochs=1", "evaluate.resamples=200"]
 GRADER = ["grader.layers=1", "grader.epochs=1", "grader.max_tokens=32"]
@@ -73,6 +75,18 @@ def test_the_last_encoder_is_measured_and_indexed(refined: Path) -> None:
     kept = json.loads((refined / "index" / current / "index.json").read_text())
     assert weights in json.dumps(kept)
     assert "refine" in motherlode("status", "-w", str(refined))
+
+
+def test_a_version_published_by_hand_leaves_the_index_fresh(refined: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(refined, folder)
+    motherlode("run", "-w", str(folder))
+    index = Index.open(folder / "index")
+    index.delete([index.items[0]["item_id"]])
+    assert index.publish().facts["items"] == index.facts["items"] - 1
+    assert re.search(r"index +fresh", motherlode("status", "-w", str(folder)))
+    motherlode("run", "-w", str(folder))
+    assert Index.open(folder / "index").facts["items"] == index.facts["items"] - 1  # the change is not undone
 
 
 def test_changed_settings_make_it_stale_and_nothing_is_graded_twice(refined: Path, tmp_path: Path) -> None:

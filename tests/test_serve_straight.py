@@ -156,3 +156,25 @@ def test_a_quick_search_that_comes_alone_needs_no_thread(workspace: Path, monkey
 
 def test_a_slow_search_never_holds_the_loop_up(workspace: Path, monkeypatch: Any) -> None:
     assert all(thread for batch in _searched(workspace, monkeypatch, 2 * QUICK) for _, thread in batch)
+
+
+def test_one_slow_search_changes_nothing_and_two_in_a_row_do(workspace: Path, monkeypatch: Any) -> None:
+    apart: dict[str, bool] = {}
+    answers, own = Answering.answers, threading.current_thread()
+
+    def noting(self: Answering, asks: Any) -> Any:
+        apart[asks[0].query] = threading.current_thread() is not own
+        threading.Event().wait(1.0 if "slow" in asks[0].query else 0)
+        return answers(self, asks)
+
+    async def run() -> None:
+        searching = Searching(Live("shop", workspace / "index"), settings_of(workspace), Metrics())
+        for query in ("red", "blue", "slow red", "green", "slow blue", "slow green", "chair", "table"):
+            await searching.ask(Ask(query))
+            await asyncio.sleep(0)
+        await asyncio.to_thread(searching.close)
+
+    monkeypatch.setattr("motherlode.serve.searching.QUICK", 0.9)  # however busy the machine is
+    monkeypatch.setattr(Answering, "answers", noting)
+    asyncio.run(run())
+    assert [query for query, thread in apart.items() if thread] == ["red", "chair"]

@@ -1,8 +1,13 @@
 """Under way: versions exchanged while searching, changes gathered, load shed, time-outs, an orderly end."""
 
 import asyncio
+import gc
+import platform
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +200,71 @@ def test_waiting_changes_are_published_at_the_end(workspace: Path) -> None:
     assert answers[0].status_code == 200 and time.monotonic() - asked < 60
     names = {hit.item_id for hit in Index.open(workspace / "index").search("purple", mode="lexical")}
     assert names == {"first", "second"}
+
+
+def test_a_version_that_was_exchanged_is_let_go_though_nobody_asks_again(workspace: Path, monkeypatch: Any) -> None:
+    """Its memory, and the disk under files that have no name any more; then free pages are given back."""
+    given: list[int] = []
+    monkeypatch.setattr("motherlode.serve.desk.give_back", lambda: given.append(live.now.version))
+    with client(workspace) as api:
+        live = api.app.state.desk.searching(None).live
+        for _ in range(3):  # by the thread, by the loop, and ready-made
+            assert api.get("/search?q=red+chair").json()["hits"]
+        assert api.get("/facts").json()["filters"]["brand"]
+        old = weakref.ref(live.now)
+        index = Index.open(workspace / "index")
+        index.delete(["i05"])
+        index.publish()
+        until = time.monotonic() + 30
+        while not given and time.monotonic() < until:
+            time.sleep(0.01)
+        assert given == [2] and old() is None
+        assert api.get("/search?q=red+chair").json()["index"]["version"] == 2
+
+
+def test_a_change_that_is_refused_keeps_no_version_open(workspace: Path, monkeypatch: Any) -> None:
+    """Each kept its files and its memory until the next full collection, which is rare in a large process."""
+    from motherlode.index import versions
+
+    def opened() -> int:
+        return sum(type(one) is Index for one in gc.get_objects())
+
+    async def run() -> None:
+        live = Live("shop", workspace / "index")
+        publishing = Publishing(live, settings(workspace, write_timeout=0.2), Metrics())
+        before = opened()
+        for _ in range(2):
+            with versions.exclusive(workspace / "index"), pytest.raises(Refused) as refused:
+                await publishing.change(dropped=["i00"])
+            assert refused.value.status == 503
+        del refused
+        await asyncio.to_thread(publishing.close)
+        assert opened() == before and live.now.version <= 2
+
+    monkeypatch.setattr("motherlode.serve.publishing.LOG.disabled", True)  # pytest would keep what is logged
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not told anything")
+def test_free_pages_between_held_ones_are_given_back() -> None:
+    """A process of its own: 80 MB in pieces, of which every fiftieth stays."""
+    program = """
+import psutil
+from motherlode.serve.memory import few_arenas, give_back
+few_arenas()
+held = [bytearray(4_000) for _ in range(20_000)]
+full = psutil.Process().memory_info().rss
+held = held[::50]
+kept = psutil.Process().memory_info().rss
+give_back()
+print(full, kept, psutil.Process().memory_info().rss)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    full, kept, now = map(int, ran.stdout.split())
+    assert full - kept < 20e6  # not by itself
+    assert kept - now > 60e6

@@ -13,6 +13,7 @@ from motherlode.cli_common import (
     DEFAULT_WORKSPACE,
     JsonOption,
     SettingsArgument,
+    Verbs,
     WorkspaceOption,
     recipe_of,
     run_stages,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="motherlode",
+    cls=Verbs,
     help="Graded-relevance retrieval for commerce: mine, assay, refine.",
     no_args_is_help=True,
     add_completion=False,
@@ -266,9 +268,6 @@ def main() -> None:
     except MotherlodeError as error:
         print(f"motherlode: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("motherlode: stopped; the same command goes on where it was.", file=sys.stderr)
-        sys.exit(130)
 
 
 def print_measured(made: "Workspace") -> None:

@@ -78,9 +78,11 @@ def grade(
 @app.command()
 def cascade(
     members: Annotated[list[str], typer.Argument(help="Graders, cheapest first; words as in `grade --with`.")],
-    target: Annotated[float | None, typer.Option(help="Agreement to reach; default: that of the last member.")] = None,
-    max_cost: Annotated[float | None, typer.Option(help="Most a pair may cost on average.")] = None,
-    people: Annotated[float | None, typer.Option(help="Cost of a person's verdict; puts people last.")] = None,
+    target: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Agreement to reach; default: that of the last member.")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Most a pair may cost on average.")] = None,
+    people: Annotated[float | None, typer.Option(min=0, help="Cost of a person's verdict; puts people last.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:

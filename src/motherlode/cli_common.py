@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 SettingsArgument = Annotated[
     list[str] | None,
@@ -15,7 +16,17 @@ SettingsArgument = Annotated[
         show_default=False,
     ),
 ]
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the run's artefacts.")]
+
+
+def place_of(context: typer.Context, folder: Path) -> Path:
+    """Keep the workspace a verb is about where `Verbs` finds it."""
+    context.find_root().obj = folder
+    return folder
+
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", callback=place_of, help="Folder of the run's artefacts.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 DEFAULT_WORKSPACE = Path("runs/default")
@@ -47,18 +58,38 @@ WROTE = {
 }
 
 
+class Verbs(TyperGroup):
+    """The verbs; what one of them stumbles over in its workspace is said in a sentence (`stages.damage.named`)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("motherlode: stopped; the same command goes on where it was.", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if ctx.obj is None or isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+                raise  # no workspace to look through, or an end that the verb chose
+            from motherlode.stages.damage import named
+
+            with named(ctx.obj):
+                raise
+
+
 def recipe_of(settings: list[str] | None, workspace: Path) -> Any:
     """The recipe named on the command line, else the workspace's, with overrides on top."""
     from motherlode.recipe import Recipe
+    from motherlode.workspace import Workspace
 
     words = settings or []
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
         raise typer.BadParameter(f"more than one recipe file: {', '.join(files)}")
-    saved = workspace / "recipe.yaml"
+    overrides, place = [word for word in words if "=" in word], Workspace(workspace)
     anew = any(word.startswith("preset=") for word in words)  # a saved recipe is resolved: it would win over the preset
-    path = files[0] if files else saved if saved.exists() and not anew else None
-    return Recipe.load(path, [word for word in words if "=" in word])
+    if not files and not anew and (place.finished() or (place / "recipe.yaml").exists()):
+        return place.recipe(overrides)
+    return Recipe.load(files[0] if files else None, overrides)
 
 
 def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: bool) -> Any:
@@ -87,11 +118,13 @@ def run_stages(verb: str, settings: list[str] | None, folder: Path, as_json: boo
 
 
 def opened(workspace: Path, needs: str = "split") -> tuple[Any, Any]:
-    """A workspace that has been run up to the stage `needs`, and its recipe."""
+    """A workspace that has been run up to the stage `needs`, with whole tables, and its recipe."""
+    from motherlode.stages.damage import check_whole
     from motherlode.workspace import Workspace
 
     place = Workspace(workspace)
     place.facts(needs)
+    check_whole(place, "data", needs)
     return place, place.recipe()
 
 

@@ -40,9 +40,12 @@ def recommend(
     from dataclasses import asdict
 
     from motherlode.recommend.serving import Recommender
+    from motherlode.stages.damage import check_whole
+    from motherlode.workspace import Workspace
 
     if (user is None) == (history is None):
         raise SettingError("Name a user with --user ID, or what someone has had with --history A,B.")
+    check_whole(Workspace(workspace), "recommend_index")
     held = Recommender.open(workspace / "recommender")
     if user is not None:
         had = held.history_of(user)

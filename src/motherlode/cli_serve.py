@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from motherlode.cli_common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, say
+from motherlode.cli_common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, place_of, say
 
 app = typer.Typer()
 
@@ -18,7 +18,9 @@ class Scope(StrEnum):
 
 @app.command()
 def serve(
-    place: Annotated[Path, typer.Argument(metavar="[WORKSPACE]", help="What to serve.")] = DEFAULT_WORKSPACE,
+    place: Annotated[
+        Path, typer.Argument(metavar="[WORKSPACE]", callback=place_of, help="What to serve.")
+    ] = DEFAULT_WORKSPACE,
     others: Annotated[
         list[str] | None, typer.Option("--also", metavar="NAME=FOLDER", help="Another index or workspace beside it.")
     ] = None,

@@ -213,7 +213,7 @@ class Recipe(Strict):
         for override in overrides:
             _set(given, override)
         preset = given.get("preset", "tiny")
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise SettingError(f"preset={preset} is unknown: choose {', '.join(PRESETS)}.")
         where = f"{path}: " if path else ""
         try:

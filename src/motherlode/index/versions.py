@@ -31,7 +31,7 @@ def current(folder: Path) -> Path:
     pointer = folder / CURRENT
     if not pointer.exists():
         raise MissingError(f"{folder} holds no index: build one with `motherlode index`.")
-    text = pointer.read_text(encoding="utf-8").strip()
+    text = pointer.read_text(encoding="utf-8", errors="replace").strip()
     if not NAME.fullmatch(text):
         raise InputError(f"{pointer} does not name a version: build the index again.")
     return folder / text

@@ -13,6 +13,7 @@ from motherlode.serve.errors import Refused
 from motherlode.serve.grades import Grades
 from motherlode.serve.keys import Keys, Scope
 from motherlode.serve.live import Live
+from motherlode.serve.memory import give_back
 from motherlode.serve.metrics import Metrics
 from motherlode.serve.overview import filters, overview
 from motherlode.serve.publishing import Publishing
@@ -101,32 +102,42 @@ class Desk:
 
     def facts(self) -> dict[str, Any]:
         """What is served. Values to filter by are those of the first index."""
-        now = self._lives[self.first].now
-        if self._filters is None or self._filters[0] is not now:
-            self._filters = now, filters(now)
+        now, held = self._lives[self.first].now, self._filters
+        if held is None or held[0] is not now:
+            held = self._filters = now, filters(now)
         return {
             "indexes": [overview(live.now) for live in self._lives.values()],
-            "filters": self._filters[1],
+            "filters": held[1],
             "grading": self._grades is not None and (self.keys.any or self._settings.local),
         }
 
     async def _look(self) -> None:
         """Every little while: exchange what others have published, read keys again, tell which version is served."""
         while True:
+            exchanged = False
             for name, live in self._lives.items():
                 try:
                     await asyncio.to_thread(live.look)
                 except (MotherlodeError, OSError) as error:  # served on as it was; the next look tries again
                     self.metrics.unreadable(name)
                     LOG.error("a new version of '%s' cannot be read: %s", name, error)
-                if live.now is not self._told.get(name):
-                    self.metrics.serves(name, live.now.version, live.now.index.facts["items"], name in self._told)
-                    self._told[name] = live.now
+                exchanged |= self._exchanged(name)
+            if exchanged:
+                await asyncio.to_thread(give_back)
             try:
                 self.keys.refresh()
             except MotherlodeError as error:  # the keys read before stay
                 LOG.error("%s", error)
             await asyncio.sleep(self._settings.look_every)
+
+    def _exchanged(self, name: str) -> bool:
+        """Whether there is another version than at the last look; what is kept of that one is then let go."""
+        now, before = self._searching[name].renewed(), self._told.get(name)
+        if now is before:
+            return False
+        self.metrics.serves(name, now.version, now.index.facts["items"], before is not None)
+        self._told[name], self._filters = now, None
+        return before is not None
 
     def _named(self, name: str | None) -> str:
         name = name or self.first

@@ -103,7 +103,8 @@ class Publishing:
         except Exception as error:  # whatever it is, somebody waits for an answer
             LOG.exception("a change could not be published")
             failed = Refused(503, "unpublished", "The change could not be published: try again.")
-            outcome = error if isinstance(error, Refused) else failed
+            # without its frames: they hold the index that was opened, and would keep it until a full collection
+            outcome = error.with_traceback(None) if isinstance(error, Refused) else failed
         outcomes = [strange.get(number, outcome) for number in range(len(changes))]
         self._loop.call_soon_threadsafe(_deliver, changes, outcomes)
 
@@ -134,9 +135,10 @@ class Publishing:
                 self._live.adopt(published)
                 return int(published.facts["version"])
             except (InputError, MissingError, FileNotFoundError) as error:
-                if monotonic() > until:
-                    raise Refused(503, "unpublished", f"The change could not be published: {error}") from error
-                sleep(AGAIN)
+                why = str(error)
+            if monotonic() > until:  # out here, so that it does not refer to the frames of the other
+                raise Refused(503, "unpublished", f"The change could not be published: {why}")
+            sleep(AGAIN)
 
 
 def _unknown(item: Mapping[str, Any]) -> Refused:

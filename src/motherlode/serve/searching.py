@@ -35,8 +35,9 @@ class Searching:
 
     The thread takes all asks that wait, up to `settings.batch`, and answers them together: queries that come
     while it works are encoded in one go, and one that comes alone waits for nobody. Every answer is made from one
-    version, the one served when its batch began. Where the last search was quick and nobody else is searching, the
-    hand-over would cost more than it is worth: such an ask is answered by the event loop itself.
+    version, the one served when its batch began. Where one of the last two searches was quick and nobody else is
+    searching, the hand-over would cost more than it is worth: such an ask is answered by the event loop itself. One
+    alone may have been slow because another process had the processor; two in a row are slow themselves.
     """
 
     def __init__(self, live: Live, settings: Settings, metrics: Metrics) -> None:
@@ -45,7 +46,7 @@ class Searching:
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
         self._under_way = 0  # asks that the thread has not answered, or that this turn of the loop has
-        self._quick = False  # whether the last search was
+        self._quick, self._slow_once = False, True  # whether the last two searches allow the event loop to search
         self._ready = Lru(settings.cache_bytes)
         self._ready_of: Answering | None = None
         self._thread = Thread(target=self._work, name=f"search {live.name}", daemon=True)
@@ -57,10 +58,7 @@ class Searching:
         Raises Refused: 429 where too many wait already, 503 where it is not answered in time, 404 or 409 where it
         cannot be.
         """
-        answering = self.live.now
-        if answering is not self._ready_of:  # answers of another version are of no use
-            self._ready.clear()
-            self._ready_of, self._quick = answering, False
+        answering = self.renewed()
         held = self._ready.get(ask)
         self._metrics.cached(held is not None)
         if held is not None:
@@ -71,6 +69,14 @@ class Searching:
             self._ready.put(ask, answer)
         return answer
 
+    def renewed(self) -> Answering:
+        """The version served now; what is kept of another is let go."""
+        answering = self.live.now
+        if answering is not self._ready_of:
+            self._ready.clear()
+            self._ready_of, self._quick, self._slow_once = answering, False, True
+        return answering
+
     def close(self) -> None:
         """Answer what waits, then end the thread."""
         self._waiting.put(None)
@@ -80,9 +86,12 @@ class Searching:
         self._under_way += 1
         self._loop.call_soon(self._over, 1)  # what else came in this turn goes to the thread, together
         (answer,), seconds = self._answered(answering, [ask])
-        self._quick = seconds < QUICK
+        self._took(seconds)
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer, answering  # or the error and this frame would hold each other, and the version
         return answer, answering
 
     async def _in_turn(self, ask: Ask) -> tuple[bytes, Answering]:
@@ -102,17 +111,24 @@ class Searching:
     def _over(self, count: int) -> None:
         self._under_way -= count
 
+    def _took(self, seconds: float) -> None:
+        slow = seconds >= QUICK
+        self._quick, self._slow_once = not (slow and self._slow_once), slow
+
     def _work(self) -> None:
-        while True:
+        last = False
+        while not last:
             taken, last = self._next()
-            now = monotonic()
-            batch = [one for one in taken if not one.future.done() and one.until > now]
-            answering = self.live.now
-            answers, seconds = self._answered(answering, [one.ask for one in batch]) if batch else ([], 0.0)
             if taken:
-                self._loop.call_soon_threadsafe(self._deliver, len(taken), batch, answers, answering, seconds)
-            if last:
-                return
+                self._answer(taken)
+            taken = []  # while it waits for the next it keeps nothing: a version that was exchanged can go
+
+    def _answer(self, taken: list[Waiting]) -> None:
+        now = monotonic()
+        batch = [one for one in taken if not one.future.done() and one.until > now]
+        answering = self.live.now
+        answers, seconds = self._answered(answering, [one.ask for one in batch]) if batch else ([], 0.0)
+        self._loop.call_soon_threadsafe(self._deliver, len(taken), batch, answers, answering, seconds)
 
     def _answered(self, answering: Answering, asks: list[Ask]) -> tuple[list[Answer], float]:
         """The answers, and the seconds they took."""
@@ -126,7 +142,8 @@ class Searching:
         self, taken: int, batch: list[Waiting], answers: list[Answer], answering: Answering, seconds: float
     ) -> None:
         self._over(taken)
-        self._quick = seconds < QUICK and answering is self._ready_of
+        if answering is self._ready_of:
+            self._took(seconds)
         for one, answer in zip(batch, answers, strict=True):
             if one.future.done():  # nobody waits any more
                 continue

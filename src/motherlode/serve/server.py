@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import tempfile
@@ -20,7 +19,6 @@ TOLD = "MOTHERLODE_SERVE"  # settings, for worker processes
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # where they keep their figures; read when prometheus_client is imported
 PATIENCE = 60  # seconds: one that loads a model on a busy machine is not dead
 APPLICATION = "motherlode.serve.server:application"
-ARENAS, MOST_ARENAS = -8, 2  # glibc's M_ARENA_MAX
 
 
 def run(settings: Settings) -> None:
@@ -65,16 +63,11 @@ def application(settings: Settings | None = None) -> Door:
     """The application of this process; without settings, over those that the process was started with."""
     from motherlode.serve.app import create
     from motherlode.serve.logs import to_stderr
+    from motherlode.serve.memory import few_arenas
 
     to_stderr()
-    _few_arenas()
+    few_arenas()
     return create(settings or Settings.model_validate_json(os.environ[TOLD]))
-
-
-def _few_arenas() -> None:
-    """Let threads share glibc's heaps: with one each, what every new version leaves behind adds up over hours."""
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").mallopt(ARENAS, MOST_ARENAS)
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -25,7 +25,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 
     data, out = recipe.data, workspace / "tables"
     folder = Path(data.source)
-    if folder.is_dir():
+    if folder.is_dir() and not _is_shop(recipe):
         grades = GradeMap(data.grade_labels or ESCI, data.grade_cuts or ())
         report = import_tables(
             folder, out, strict=data.strict, grades=grades, columns=data.columns, separator=data.separator
@@ -45,7 +45,9 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
 
 
 def _is_shop(recipe: Recipe) -> bool:
-    return recipe.data.source == "shop" and not Path("shop").is_dir()
+    """Whether the generated shop is meant; a folder of that name is one of tables, unless it is a workspace."""
+    folder = Path("shop")
+    return recipe.data.source == "shop" and (not folder.is_dir() or (folder / "recipe.yaml").exists())
 
 
 def _files(recipe: Recipe) -> dict[str, str]:
@@ -73,4 +75,4 @@ def _contents(path: Path, *_stamp: int) -> str:
     return file_fingerprint(path)
 
 
-STAGE = Stage("data", (), settings, work, ("tables/catalogue.parquet",))
+STAGE = Stage("data", (), settings, work, ("tables/catalogue.parquet", "tables"))

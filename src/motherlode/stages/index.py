@@ -49,9 +49,24 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-OUTPUTS = ("index/current", "index/thresholds.json")
+def unsound(workspace: Workspace) -> str:
+    """Which file of the version that is served is gone or cut short: others than the stage's own get published."""
+    from motherlode.atomic import read_json
+    from motherlode.errors import MotherlodeError
+    from motherlode.index import versions
+
+    try:
+        version = versions.current(workspace / "index")
+        sizes = {version / name: size for name, size in read_json(version / "index.json")["files"].items()}
+    except (MotherlodeError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "index/current leads to no index"
+    harmed = [path for path, size in sizes.items() if not path.is_file() or path.stat().st_size != size]
+    return f"{harmed[0].relative_to(workspace.folder).as_posix()} is gone or damaged" if harmed else ""
+
+
+OUTPUTS = ("index/thresholds.json",)  # of `current` and what it leads to see `unsound`: publishing replaces both
 NEEDS = ("data", "fit", "evaluate", "blend", "thresholds")
-STAGE = Stage("index", NEEDS, no_settings, work, OUTPUTS, after=("refine",))
+STAGE = Stage("index", NEEDS, no_settings, work, OUTPUTS, after=("refine",), unsound=unsound)
 
 
 def stage_for(recipe: Recipe) -> Stage:

@@ -81,7 +81,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "recommend", ("data", "sequences"), settings, work, (f"{BEST}/model.safetensors", f"{FOLDER}/metrics.jsonl")
+    "recommend", ("data", "sequences"), settings, work, (BEST, f"{FOLDER}/metrics.jsonl")
 )
 
 

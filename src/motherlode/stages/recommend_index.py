@@ -33,4 +33,4 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     return {name: made.facts[name] for name in ("items", "served", "users", "dense")}
 
 
-STAGE = Stage("recommend_index", ("data", "recommend"), no_settings, work, (f"{FOLDER}/recommender.json",))
+STAGE = Stage("recommend_index", ("data", "recommend"), no_settings, work, (FOLDER,))

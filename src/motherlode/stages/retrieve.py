@@ -1,12 +1,14 @@
 """What each system returns for a part's queries over the whole catalogue, as runs to be measured."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motherlode.errors import InputError, MissingError
 from motherlode.evaluation.ranking import ranking_metrics
 from motherlode.evaluation.run import Run
 from motherlode.index.blend import convex, convex_pairs, tune_alpha
@@ -142,8 +144,10 @@ def lexical_index(workspace: "Workspace", shop: "ShopTexts") -> "LexicalIndex":
     from motherlode.index.store import locale_of
 
     folder = workspace / f"lexical/{workspace.facts('data')['tables']}"
-    if not folder.exists():
-        LexicalIndex.build(documents(shop.tables), folder, locale=locale_of(shop.tables))
+    if folder.exists():
+        with suppress(InputError, MissingError):  # of a damaged one nothing is lost: it is built again
+            return LexicalIndex.open(folder)
+    LexicalIndex.build(documents(shop.tables), folder, locale=locale_of(shop.tables))
     return LexicalIndex.open(folder)
 
 

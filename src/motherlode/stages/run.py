@@ -6,6 +6,7 @@ from pathlib import Path
 
 from motherlode.errors import SettingError
 from motherlode.recipe import Recipe
+from motherlode.stages.damage import named
 from motherlode.workspace import Stage, Standing, Workspace
 
 ORDER = ("data", "check", "split", "fit", "evaluate", "blend", "thresholds", "index", "report")
@@ -66,9 +67,8 @@ def run(
     """
     workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     names = order(recipe) if until is None else [stage_of(name, recipe) for name in until]
-    wanted = _closure(names, workspace, recipe)
-    with workspace.locked():
-        recipe.save(workspace / "recipe.yaml")
+    with named(workspace.folder), workspace.locked(), workspace.running(recipe):
+        wanted = _closure(names, workspace, recipe)
         for name in every(recipe):
             if name not in wanted:
                 continue
@@ -84,18 +84,20 @@ def run(
 
 def status(workspace: Workspace, recipe: Recipe | None = None) -> list[Standing]:
     """What is there, what is stale and why; a stage above another that is not fresh makes it stale."""
-    recipe = recipe or workspace.recipe()
     standings: dict[str, Standing] = {}
-    for name in every(recipe):
-        if name in ASIDE and not workspace.record(name):
-            continue
-        one = stage(name, recipe)
-        found = workspace.standing(one, recipe)
-        above = (*one.needs, *(other for other in one.after if other in standings))
-        behind = [need for need in above if standings[need].state != "fresh"]
-        if found.state == "fresh" and behind:
-            found = Standing(name, "stale", f"{behind[0]} is {standings[behind[0]].state}", found.facts, found.seconds)
-        standings[name] = found
+    with named(workspace.folder):
+        recipe = recipe or workspace.recipe()
+        for name in every(recipe):
+            if name in ASIDE and not workspace.record(name):
+                continue
+            one = stage(name, recipe)
+            found = workspace.standing(one, recipe)
+            above = (*one.needs, *(other for other in one.after if other in standings))
+            behind = [need for need in above if standings[need].state != "fresh"]
+            if found.state == "fresh" and behind:
+                why = f"{behind[0]} is {standings[behind[0]].state}"
+                found = Standing(name, "stale", why, found.facts, found.seconds)
+            standings[name] = found
     return list(standings.values())
 
 
