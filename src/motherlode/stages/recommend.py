@@ -80,9 +80,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, "recommend": recipe.recommend.model_dump(mode="json", exclude={"baselines"})}
 
 
-STAGE = Stage(
-    "recommend", ("data", "sequences"), settings, work, (BEST, f"{FOLDER}/metrics.jsonl")
-)
+STAGE = Stage("recommend", ("data", "sequences"), settings, work, (BEST, f"{FOLDER}/metrics.jsonl"))
 
 
 def stage_for(recipe: Recipe) -> Stage:
