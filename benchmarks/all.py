@@ -59,6 +59,8 @@ COMMANDS = (
     ["mine_and_refine/miners.py", "home_depot_static", "seeds=0"],
     ["mine_and_refine/semantic.py"],
     ["mine_and_refine/towers.py", "shop"],
+    ["mine_and_refine/towers.py", "home_depot", "seeds=0"],
+    ["mine_and_refine/synthetic.py", "home_depot", "seeds=0"],
     ["mine_and_refine/synthetic.py", "shop"],
     ["mine_and_refine/spelling.py"],
     ["mine_and_refine/round_speed.py"],
