@@ -48,7 +48,7 @@ COMMANDS = (
     ["mine_and_refine/separation.py", "home_depot_static"],
     ["mine_and_refine/page.py", "home_depot_static"],
     ["mine_and_refine/rounds.py", "home_depot_static"],
-    ["mine_and_refine/run.py", "esci_static", "headline", "seeds=0"],
+    ["mine_and_refine/run.py", "esci_static", "headline"],
     ["mine_and_refine/run.py", "esci_static", "gammas", "seeds=0"],
     ["mine_and_refine/summary.py", "esci_static"],
     ["mine_and_refine/run.py", "home_depot_minilm", "default", "seeds=0", "factors=0.3", "fit.precision=bf16"],

@@ -4,12 +4,19 @@ from typing import Any
 
 from common import result
 
+#: title, and what `run.py` was told
 STUDIES = {
-    "home_depot_minilm": "Home Depot, MiniLM wholly fine-tuned",
-    "home_depot_e5": "Home Depot, multilingual-e5-small wholly fine-tuned",
-    "home_depot_static": "Home Depot, static encoder",
-    "esci_static": "ESCI, static encoder, five folds",
-    "shop": "the generated shop (simulated), static encoder",
+    "home_depot_minilm": (
+        "Home Depot, MiniLM wholly fine-tuned",
+        "default seeds=0 factors=0.3 fit.precision=bf16",
+    ),
+    "home_depot_e5": (
+        "Home Depot, multilingual-e5-small wholly fine-tuned",
+        "default seeds=0 factors=0.3 fit.precision=bf16 fit.epochs=1",
+    ),
+    "home_depot_static": ("Home Depot, static encoder", "every"),
+    "esci_static": ("ESCI, static encoder, five folds", "headline` and `gammas seeds=0"),
+    "shop": ("the generated shop (simulated), static encoder", "every"),
 }
 ARENAS = {
     "human": "human grades, test queries never seen in training, the whole catalogue",
@@ -30,10 +37,12 @@ SCALED = "cpu seconds of encoding all texts, scaled"
 
 def refine() -> str:
     text = ""
-    for study, title in STUDIES.items():
+    for study, (title, told) in STUDIES.items():
         if (found := result(f"mine_and_refine_{study}")) is None:
             continue
-        text += f"\n## Mine and refine: {title}\n\n`{found['command']}` after `run.py {study}`. {_mining(found)}\n"
+        text += (
+            f"\n## Mine and refine: {title}\n\n`{found['command']}` after `run.py {study} {told}`. {_mining(found)}\n"
+        )
         for arena, where in ARENAS.items():
             if rows := found["arenas"].get(arena):
                 text += _table(where, rows)
