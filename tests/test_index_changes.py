@@ -247,9 +247,10 @@ def test_ids_are_never_paths(inputs, tmp_path):
     new = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(published.folder) for path in new)
     assert set(hostile) <= {hit.item_id for hit in published.search("red paint", 10)}
-    (tmp_path / "a/index/current").write_text("../../elsewhere")
-    with pytest.raises(InputError, match="does not name a version"):
-        Index.open(tmp_path / "a/index")
+    for damaged in (b"../../elsewhere", b"\xff\xfe"):
+        (tmp_path / "a/index/current").write_bytes(damaged)
+        with pytest.raises(InputError, match="does not name a version"):
+            Index.open(tmp_path / "a/index")
 
 
 KILLED = """

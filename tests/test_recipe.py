@@ -34,6 +34,7 @@ def test_what_is_saved_is_what_is_read(preset, tmp_path):
         ("seed.x=1", "seed is a single value"),
         ("fit.epochs", "is no override: write it as key=value"),
         ("preset=large", "choose tiny, small, base"),
+        ("preset=[1]", "choose tiny, small, base"),
     ],
 )
 def test_mistakes_are_named(override, says):
