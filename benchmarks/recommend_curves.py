@@ -16,7 +16,17 @@ from common import write
 from motherlode.errors import MotherlodeError
 from recommend import DEFAULTS, FOLDER, name_of, run
 from recommend_material import DATA, Arm
-from recommend_plan import BASE, DNS, LITERAL, LITERAL_RANDOM, PLAIN, UNIFORM, arms_of
+from recommend_plan import (
+    BASE,
+    DNS,
+    LITERAL,
+    LITERAL_RANDOM,
+    PLAIN,
+    THREE,
+    THREE_RANDOM,
+    UNIFORM,
+    arms_of,
+)
 from recommend_summary import FIGURES, line_of, said
 
 TEMPERATURE = 0.2
@@ -76,7 +86,7 @@ def curves(data: str) -> dict[str, Points]:
         found["catalogue"] = {
             f"{items:,} items, {users:,} users: {name}": named[name] | {"items": items, "users": users}
             for items, users in ((10_000, 20_000), (10_000, 80_000), (100_000, 50_000))
-            for name in (BASE, UNIFORM, LITERAL, LITERAL_RANDOM)
+            for name in (BASE, PLAIN, THREE, THREE_RANDOM, UNIFORM, LITERAL, LITERAL_RANDOM)
         }
     return found
 

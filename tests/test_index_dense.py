@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motherlode.errors import InputError, MissingError, SettingError
+from motherlode.index import approximate
 from motherlode.index import dense as room
 from motherlode.index.dense import DenseIndex
 from motherlode.index.selection import Selection
@@ -128,6 +129,7 @@ def selected_recall(index, vectors, asked, rows):
 @pytest.mark.parametrize("precision", ["pq", "int8", "binary"])
 def test_codes_keep_recall_also_under_filters(tmp_path, monkeypatch, precision):
     monkeypatch.setattr(room, "FEW", 50)  # so that codes answer even the narrow ones
+    monkeypatch.setattr(room, "LIST", 60)  # so that there are many lists
     points, own = clustered(np.random.default_rng(5), 8_200, 32)
     vectors, tuned_on, asked = points[:8_000], points[8_000:8_100], points[8_100:]
     index = DenseIndex.build(vectors, tmp_path / "index", tuned_on, precision=precision)
@@ -145,6 +147,22 @@ def test_codes_keep_recall_also_under_filters(tmp_path, monkeypatch, precision):
         assert selected_recall(index, vectors, asked, rows) > 0.92
     together = np.flatnonzero(own[:8_000] < 10)  # a filter that most queries lie far from
     assert selected_recall(index, vectors, asked, together) > 0.92
+
+
+def test_recall_of_tuning_is_that_of_sets():
+    rng, none = np.random.default_rng(11), approximate.NOWHERE
+    true = np.array([[4, 2, 9, 7], [3, 1, -1, -1], [-1, -1, -1, -1], [5, 0, 8, 6]])
+    found = np.array([[2, 8, 4, -1, -1], [6, 3, 0, 1, 2], [0, 1, 2, 3, 4], [1, 2, 3, -1, -1]])
+    places = approximate._places(true, found)
+    assert places.tolist() == [[2, 0, none, none], [1, 3, -1, -1], [-1] * 4, [none] * 4]
+    true = np.argsort(rng.random((9, 400)), axis=1)[:, :100]
+    found = np.argsort(rng.random((9, 400)), axis=1)
+    for widen in (1, 2, 3):
+        expected = [
+            np.mean([np.isin(a[:k], b[: widen * k + 32]).mean() for a, b in zip(true, found, strict=True)])
+            for k in (10, 100)
+        ]
+        assert approximate._recalls(approximate._places(true, found), [10, 100], widen) == pytest.approx(expected)
 
 
 def test_few_selected_rows_are_searched_exactly(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,11 +10,13 @@ from motherlode.errors import InputError, SettingError
 from motherlode.negatives import (
     Batch,
     Histories,
+    Interpolation,
     PopularitySampler,
     SemanticSampler,
     SemanticWeightsSampler,
     UniformSampler,
     flat_cluster_sampler,
+    score,
 )
 from motherlode.negatives.tiers import Tiers
 from negatives_case import agrees, batch_of, catalogue
@@ -210,6 +213,23 @@ def test_weights_on_a_shared_pool_are_the_same_law(options):
             sums.append((np.where(part.mask, np.exp(part.log_weight), 0) * values[part.rows]).sum(axis=1))
         error = np.std(sums, axis=0) / np.sqrt(len(sums))
         assert (np.abs(np.mean(sums, axis=0) - expected @ values) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("hard_by", ["uniform", "popularity"])
+@pytest.mark.parametrize(("easy", "hard"), [(5, 0), (0, 4)])
+def test_a_tier_may_be_left_out(easy, hard, hard_by):
+    shop = catalogue()
+    batch = batch_of(shop, 30)
+    sampler = SemanticSampler(*shop.codes, easy=easy, hard=hard, hard_by=hard_by, frequencies=shop.frequencies)
+    negatives = sampler(np.random.default_rng(1), batch)
+    pool = negatives.pools[0]
+    assert pool.mask.all() and pool.rows.shape == (30, easy + hard)
+    same = shop.primary[pool.rows] == shop.primary[batch.positives][:, None]
+    assert (same == (hard > 0)).all()
+    rng = np.random.default_rng(2)
+    users, items = (torch.from_numpy(rng.standard_normal((n, 8))) for n in (30, len(negatives.items)))
+    scored = score(negatives, users, items)
+    assert scored.loss(0.1, Interpolation()(torch.Generator(), scored)).isfinite()
 
 
 def test_what_cannot_be_is_refused():

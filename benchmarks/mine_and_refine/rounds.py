@@ -17,7 +17,7 @@ import polars as pl
 from arenas import Measured, measure
 from material import FOLDER, Study
 from miners import FACTOR, Side, gain, study_of
-from run import lighten
+from run import fit, lighten
 
 from common import write
 from motherlode.atomic import read_json, write_json
@@ -25,9 +25,6 @@ from motherlode.grading.ledger import Ledger
 from motherlode.mining.plan import RoundSettings
 from motherlode.mining.round import mine_round
 from motherlode.mining.selection import Rule
-from motherlode.recipe import Encoder, Fit
-from motherlode.stages.fit_encoder import Material as Trained
-from motherlode.stages.fit_encoder import fit_encoder
 
 FITS = 3
 CIRCLE: dict[str, Any] = {"loss": "circle", "gamma": 32.0}
@@ -70,27 +67,12 @@ def chain(side: Side, name: str) -> None:
 
 def one(side: Side, name: str, number: int, base: Any, judgements: pl.DataFrame) -> None:
     """One training of a chain, measured."""
-    chosen, shop = side.recipe.fit, side.shop
     folder = side.folder / slug(name) / str(number)
-    settings = {
-        **chosen.model_dump(),
-        **ARMS[name][0],
-        "steps": side.study.steps,
-        "keep": "last",
-        "validations_per_epoch": 1,
-        "lr": chosen.lr * FACTOR,
-        "head_lr": chosen.head_lr * FACTOR,
-    }
-    fit_encoder(
-        Trained(shop, shop.queries["text"].to_list(), shop.pairs_of(judgements), shop.pairs("validation")),
-        Encoder(base=str(base)),
-        Fit(**settings),
-        folder,
-        seed=side.seed,
-        key=f"{name} {number}",
-        provenance={"arm": f"{name}, training {number}"},
-    )
-    for arena, found in measure(shop, folder / "best", side.vectors, side.pool).items():
+    fit(
+        side, base, judgements, ARMS[name][0], FACTOR, folder,
+        name=f"{name}, training {number}", steps=side.study.steps,
+    )  # fmt: skip
+    for arena, found in measure(side.shop, folder / "best", side.vectors, side.pool).items():
         found.save(folder / f"{arena}.npz")
     write_json(folder / "arm.json", {"arm": name, "training": number, "pairs": len(judgements)})
 

@@ -12,8 +12,10 @@ first seed. What is done is not done again. `summary.py STUDY` makes tables.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 from arenas import Measured, build_pool, measure
 from arms import DEFAULT, EVERY, GAMMAS, HEADLINE, NEIGHBOURS, RANKED, RIVALS, Arm
 from material import FOLDER, Material, Study, quick, say, shared
@@ -31,6 +33,7 @@ from motherlode.stages.fit_encoder import fit_encoder
 from motherlode.stages.graders import grader
 from motherlode.stages.run import run
 from motherlode.stages.shop_texts import ShopTexts
+from motherlode.training.criterion import Criterion
 
 HOME_DEPOT = ("data.source=homedepot", "split.unseen=1", "split.test=0.15", "split.validation=0.07")
 ESCI = ("data.source=esci", "split.validation=0.15")
@@ -98,31 +101,15 @@ def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
     arenas += ["truth"] * (material.shop.tables.folder / "truth").exists()
     if (folder / "arm.json").exists():
         return {name: Measured.load(folder / f"{name}.npz") for name in arenas}
-    chosen = material.recipe.fit
-    settings = {
-        **chosen.model_dump(),
-        "steps": material.study.steps,
-        "keep": "last",
-        "validations_per_epoch": 1,
-        "gamma": GAMMA,
-        "lr": chosen.lr * factor,
-        "head_lr": chosen.head_lr * factor,
-        **arm.fit,
-    }
+    steps = material.study.steps
     if arm.start == "untouched":
-        settings["steps"] = material.study.steps + int(material.workspace.facts("fit")["steps"])
+        steps += int(material.workspace.facts("fit")["steps"])
     base = material.stage_1 if arm.start == "stage 1" else material.workspace / "fit/untouched"
     shop, judgements = material.shop, material.judgements(arm.data)
-    facts = fit_encoder(
-        Trained(shop, shop.queries["text"].to_list(), shop.pairs_of(judgements), shop.pairs("validation")),
-        Encoder(base=str(base)),
-        Fit(**settings),
-        folder,
-        seed=material.seed,
-        key=folder.name,
-        provenance={"arm": arm.name},
-        loss=arm.loss() if arm.loss else None,
-    )
+    facts = fit(
+        material, base, judgements, {"gamma": GAMMA, **arm.fit}, factor, folder,
+        name=arm.name, steps=steps, loss=arm.loss() if arm.loss else None,
+    )  # fmt: skip
     with quick(material.study.bf16):
         found = measure(shop, folder / "best", folder / "vectors", material.pool)
     for name, one in found.items():
@@ -138,6 +125,41 @@ def train(material: Material, arm: Arm, factor: float) -> dict[str, Measured]:
     )
     say(f"{material.study.name} seed {material.seed} {arm.name} x{factor}: {shown}")
     return found
+
+
+def fit(
+    material: Material,
+    base: Path,
+    judgements: pl.DataFrame,
+    change: dict[str, Any],
+    factor: float,
+    folder: Path,
+    *,
+    name: str,
+    steps: int,
+    loss: Criterion | None = None,
+) -> dict[str, Any]:
+    """Train `base` on judgements for so many steps, at the study's learning rates times `factor`; the last weights."""
+    shop, chosen = material.shop, material.recipe.fit
+    settings = {
+        **chosen.model_dump(),
+        "steps": steps,
+        "keep": "last",
+        "validations_per_epoch": 1,
+        "lr": chosen.lr * factor,
+        "head_lr": chosen.head_lr * factor,
+        **change,
+    }
+    return fit_encoder(
+        Trained(shop, shop.queries["text"].to_list(), shop.pairs_of(judgements), shop.pairs("validation")),
+        Encoder(base=str(base)),
+        Fit(**settings),
+        folder,
+        seed=material.seed,
+        key=folder.name,
+        provenance={"arm": name},
+        loss=loss,
+    )
 
 
 def baselines(material: Material) -> None:

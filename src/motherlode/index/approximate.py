@@ -29,6 +29,7 @@ SCATTERED = 3  # what reading a byte of a vector somewhere costs, in bytes of co
 DEPTHS = (10, 100)  # recall is measured among so many results
 SHARES = (0.3, 0.1, 0.03, 0.01)  # of the rows that a filter may leave, for which the lists to visit are tuned apart
 FILTER_SAMPLE = 100  # queries for that
+NOWHERE = np.iinfo(np.int64).max  # the place of what is not in a list
 
 Exact = Callable[[NDArray[np.float32], int, Selection | None], NDArray[np.int64]]
 
@@ -152,8 +153,8 @@ def tune(
 
     def reaching(visited: int) -> list[int]:
         codes.visited = visited
-        found = codes.candidates(queries, depths[-1])
-        return [widen for widen in WIDENINGS if min(_recalls(true, found, depths, widen)) >= target]
+        places = _places(true, codes.candidates(queries, depths[-1]))
+        return [widen for widen in WIDENINGS if min(_recalls(places, depths, widen)) >= target]
 
     steps = _steps(ann.nlist)
     for visited in steps[bisect_left(steps, True, key=lambda step: bool(reaching(step))) :]:
@@ -162,12 +163,11 @@ def tune(
         if widenings := reaching(visited):
             best = min(best, (visited * scanned + widenings[0] * scored, visited, widenings[0]))
     _, codes.visited, codes.widen = best
-    found = codes.candidates(queries, depths[-1])
+    recalls = _recalls(_places(true, codes.candidates(queries, depths[-1])), depths, codes.widen)
     filtered: list[dict[str, Any]] = []
     for share in SHARES if ann.nlist > 1 else ():
         if share * ann.ntotal >= depths[-1]:
             filtered.append(_tune_filtered(codes, exact, queries[:FILTER_SAMPLE], share, depths, target, rng))
-    recalls = _recalls(true, found, depths, codes.widen)
     return {
         "lists": ann.nlist,
         "visited": codes.visited,
@@ -194,7 +194,7 @@ def _tune_filtered(
 
     def recalls_of(visited: int) -> list[float]:
         found = codes._selected(queries, codes.widen * depths[-1] + MARGIN, among, visited / codes.ann.nlist)
-        return _recalls(true, found, depths, codes.widen)
+        return _recalls(_places(true, found), depths, codes.widen)
 
     steps = [step for step in _steps(codes.ann.nlist) if step >= codes.visited]
     first = bisect_left(steps, True, key=lambda step: min(recalls_of(step)) >= target)
@@ -212,12 +212,26 @@ def _steps(lists: int) -> list[int]:
     return found
 
 
-def _recalls(true: NDArray[np.int64], found: NDArray[np.int64], depths: list[int], widen: int) -> list[float]:
-    """Recall at each depth when `widen` times as many candidates, and the margin, are scored again."""
-    return [_recall(true[:, :depth], found[:, : widen * depth + MARGIN]) for depth in depths]
+def _recalls(places: NDArray[np.int64], depths: list[int], widen: int) -> list[float]:
+    """Recall at each depth when `widen` times as many candidates, and the margin, are scored again.
+
+    places: as `_places` gives them. Mean over the queries that have a true row at all.
+    """
+    found = []
+    for depth in depths:
+        real = (places[:, :depth] >= 0).sum(axis=1)
+        hits = ((places[:, :depth] >= 0) & (places[:, :depth] < widen * depth + MARGIN)).sum(axis=1)
+        found.append(float((hits[real > 0] / real[real > 0]).mean()) if real.any() else 1.0)
+    return found
 
 
-def _recall(true: NDArray[np.int64], found: NDArray[np.int64]) -> float:
-    """Share of the true rows (pads aside) among those found, mean over the queries."""
-    shares = [np.isin(a[a >= 0], b).mean() for a, b in zip(true, found, strict=True) if (a >= 0).any()]
-    return float(np.mean(shares)) if shares else 1.0
+def _places(true: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each true row [Q, K] stands among the candidates [Q, M] of its query: `NOWHERE`, -1 for pads."""
+    place = np.full(int(max(true.max(), found.max())) + 2, NOWHERE)  # by row; of pads the last
+    places = np.empty_like(true)
+    for one, candidates, at in zip(true, found, places, strict=True):
+        place[candidates] = np.arange(len(candidates))
+        place[-1] = -1
+        at[:] = place[one]
+        place[candidates] = NOWHERE
+    return places

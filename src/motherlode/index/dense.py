@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "int8", "pq", "binary"]
 EXACT_ROWS = 200_000  # up to here search is exact unless codes are asked for
 CODES_FROM = 5_000  # below this exact search is as quick as any code
+LIST = 400  # rows an inverted list: shorter ones cost more to choose among than they spare (measured at 384 dimensions)
 FEW = 2_000  # selected rows that are scored exactly, whatever finds candidates otherwise
 BLOCK = 16_384  # vectors copied at once
 COPIED = 8  # queries from which copying selected vectors side by side costs less than reading them where they lie
@@ -57,11 +58,11 @@ class DenseIndex:
         """Write an index of unit vectors [N, d] (an array or a memory map) into `folder` and open it.
 
         precision: what finds the candidates. "float32": exact search over everything. "int8", "pq" (4 bits for
-        two dimensions), "binary" (one bit a dimension): such codes in about 2 sqrt(N) inverted lists; up to
-        `CODES_FROM` rows always exact. None: exact up to `EXACT_ROWS`, "pq" above. Codes are tuned to a recall
-        of `recall` against exact search on `queries` [Q, d], or, without them, on items sampled from `vectors`
-        (easier than real queries: each finds itself); `facts` says what it came to. Raises InputError where the
-        vectors are not what they should be, SettingError for settings.
+        two dimensions), "binary" (one bit a dimension): such codes in inverted lists of about `LIST` rows, 2 sqrt(N)
+        of them at most; up to `CODES_FROM` rows always exact. None: exact up to `EXACT_ROWS`, "pq" above. Codes are
+        tuned to a recall of `recall` against exact search on `queries` [Q, d], or, without them, on items sampled
+        from `vectors` (easier than real queries: each finds itself); `facts` says what it came to. Raises InputError
+        where the vectors are not what they should be, SettingError for settings.
         """
         import faiss
 
@@ -85,7 +86,7 @@ class DenseIndex:
                 if queries is None:
                     queries = stored[np.sort(rng.choice(count, SAMPLE, replace=False))]
                 name = precision or "pq"
-                lists = 2 ** round(np.log2(2 * np.sqrt(count)))
+                lists = 2 ** round(np.log2(min(count / LIST, 2 * np.sqrt(count))))
                 ann = Codes.build(stored, name, lists, rng)
                 facts |= {
                     "kind": f"ivf-{name}",

@@ -79,9 +79,11 @@ class HardTier:
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Rows, NDArray[np.bool_]]:
         """n items for each example: rows [B, n] and a mask, False where nothing was left."""
-        able = np.flatnonzero(self.left > 0)
         rows = np.repeat(self.batch.positives[:, None], n, axis=1)
         mask = np.zeros(rows.shape, dtype=np.bool_)
+        if not n:
+            return rows, mask
+        able = np.flatnonzero(self.left > 0)
         if self.tiers.uniform_hard:
             owners = np.repeat(able, n)
             ranks = ranks_excluding(rng, self.tiers.size[self.primary] - self.skip_size, owners, *self._ranks())
