@@ -36,8 +36,9 @@ from motherlode.recommend.train import Trained, TrainSettings, train
 from recommend_material import DATA, FOLDER, Arm, Material, sampler, virtual
 
 DEFAULTS: Arm = {
-    # the data: how it is split (last, k_out, time; empty for the set's own), size of a generated shop
-    "split": "", "k": 10, "split_seed": 0, "items": 100_000, "users": 50_000,
+    # the data: how it is split (last, k_out, time; empty for the set's own), size of a generated shop, how many test
+    # users are asked (0: all)
+    "split": "", "k": 10, "split_seed": 0, "items": 100_000, "users": 50_000, "asked": 0,
     # the towers and their training
     "seed": 0, "width": 64, "window": 20, "pooling": "mean", "hidden": 128, "item_hidden": 0, "content": 0, "labels": 0,
     "batch": 1024, "temperature": 0.1, "lr": 1e-3, "item_lr": 0.03, "patience": 8,

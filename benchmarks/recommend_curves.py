@@ -84,8 +84,9 @@ def curves(data: str) -> dict[str, Points]:
     }
     if data == "shop":
         found["catalogue"] = {
-            f"{items:,} items, {users:,} users: {name}": named[name] | {"items": items, "users": users}
-            for items, users in ((10_000, 20_000), (10_000, 80_000), (100_000, 50_000))
+            f"{items:,} items, {users:,} users: {name}": named[name]
+            | {"items": items, "users": users, "asked": 10_000 if items == 1_000_000 else 0}
+            for items, users in ((10_000, 20_000), (10_000, 80_000), (100_000, 50_000), (1_000_000, 100_000))
             for name in (BASE, PLAIN, THREE, THREE_RANDOM, UNIFORM, LITERAL, LITERAL_RANDOM)
         }
     return found

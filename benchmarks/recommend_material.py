@@ -43,7 +43,7 @@ from motherlode.negatives import (
 from motherlode.negatives.batch import Batch
 from motherlode.negatives.flat_cluster import flat_cluster_sampler
 from motherlode.negatives.sampler import Drawn, Negatives
-from motherlode.recommend.holdout import Split, leave_k_out, leave_last, temporal
+from motherlode.recommend.holdout import Split, leave_k_out, leave_last, sample, temporal
 from motherlode.recommend.objective import VirtualMaker
 from motherlode.recommend.sequences import read_sequences
 from motherlode.semantics import (
@@ -72,7 +72,7 @@ READER = {"retail": "online_retail", "retail_last": "online_retail"}
 LABELS = ("genre", "attribute", "text code0", "text code1")  # attributes that make up an item's label path
 Arm = dict[str, Any]
 
-SPLIT = ("split", "k", "split_seed", "items", "users")  # what the split depends on
+SPLIT = ("split", "k", "split_seed", "items", "users")  # what is trained on depends on these
 _MADE: dict[tuple[Any, ...], Any] = {}
 
 
@@ -91,7 +91,7 @@ class Material:
     def __init__(self, data: str, arm: Arm) -> None:
         self.data, self.arm = data, arm
         self.tables = _tables(data, arm)
-        self.split = _once(("split", *self._key()), self._split)
+        self.split = _once(("split", *self._key("asked")), self._split)
         self.frequencies = self.split.frequencies
 
     def _split(self) -> Split:
@@ -103,7 +103,8 @@ class Material:
             "k_out": lambda: leave_k_out(sequences, arm["k"], arm["split_seed"]),
             "time": lambda: temporal(sequences),
         }
-        return splits[kind]()
+        found = splits[kind]()
+        return replace(found, test=sample(found.test, arm["asked"] or len(found.test), 0))
 
     def views(self) -> Views:
         """Read or made once a process; see `_views`."""

@@ -131,6 +131,14 @@ def _holdout(sequences: Sequences, known: NDArray[np.bool_], asked: NDArray[np.b
     return Holdout(users, take_users(history, users), take_users(targets, users)), int((wanted & ~had).sum())
 
 
+def sample(holdout: Holdout, most: int, seed: int) -> Holdout:
+    """So many of its users at most, drawn by the seed."""
+    if len(holdout) <= most:
+        return holdout
+    places = np.sort(np.random.default_rng([seed, len(holdout)]).choice(len(holdout), most, replace=False))
+    return Holdout(holdout.users[places], take_users(holdout.history, places), take_users(holdout.targets, places))
+
+
 def take_users(sequences: Sequences, users: Rows) -> Sequences:
     """The sequences of these users, in ascending order of their rows."""
     counts = np.diff(sequences.indptr)

@@ -19,7 +19,7 @@ from motherlode.negatives.sampler import Sampler
 from motherlode.recommend.budget import Budget, Course
 from motherlode.recommend.evaluate import UserMetrics, evaluate, model_scorer
 from motherlode.recommend.examples import ExampleBatches
-from motherlode.recommend.holdout import Holdout, Split, popularity_slices, take_users
+from motherlode.recommend.holdout import Split, popularity_slices, sample
 from motherlode.recommend.objective import RetrievalObjective, VirtualMaker
 from motherlode.recommend.towers import TowerSettings, UserItemTwoTower
 from motherlode.training.fit import FitSettings, fit
@@ -120,7 +120,7 @@ def train(
         plan = {"fingerprint": shape, "steps": settings.budget.steps(batches, objective)}
         write_json(plan_path, plan)  # a budget of seconds is turned into steps once, not again on a resume
     rate.total = plan["steps"]
-    asked = _some(split.validation, settings.seed)
+    asked = sample(split.validation, VALIDATED, settings.seed)
 
     def validate() -> dict[str, float]:
         found = evaluate(asked, model_scorer(model, asked)).means
@@ -160,10 +160,3 @@ class _Rate:
     def __call__(self, step: int) -> float:
         rise = max(1, round(self.total * self.warmup))
         return self.rate * min((step + 1) / rise, max(0.0, (self.total - step) / max(1, self.total - rise)))
-
-
-def _some(holdout: Holdout, seed: int) -> Holdout:
-    if len(holdout) <= VALIDATED:
-        return holdout
-    places = np.sort(np.random.default_rng([seed, len(holdout)]).choice(len(holdout), VALIDATED, replace=False))
-    return Holdout(holdout.users[places], take_users(holdout.history, places), take_users(holdout.targets, places))
