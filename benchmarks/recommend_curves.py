@@ -14,10 +14,13 @@ from typing import Any
 
 from common import write
 from motherlode.errors import MotherlodeError
+from motherlode.evaluation.bootstrap import paired_bootstrap
 from recommend import DEFAULTS, FOLDER, name_of, run
 from recommend_material import DATA, Arm
 from recommend_plan import (
     BASE,
+    BROAD,
+    BROAD_RANDOM,
     DNS,
     LITERAL,
     LITERAL_RANDOM,
@@ -27,7 +30,7 @@ from recommend_plan import (
     UNIFORM,
     arms_of,
 )
-from recommend_summary import FIGURES, line_of, said
+from recommend_summary import COLUMNS, FIGURES, RESAMPLES, line_of, said, shown, users_of
 
 TEMPERATURE = 0.2
 SHOWN = (*FIGURES, "recall@200/head", "recall@200/tail")
@@ -87,7 +90,7 @@ def curves(data: str) -> dict[str, Points]:
             f"{items:,} items, {users:,} users: {name}": named[name]
             | {"items": items, "users": users, "asked": 10_000 if items == 1_000_000 else 0}
             for items, users in ((10_000, 20_000), (10_000, 80_000), (100_000, 50_000), (1_000_000, 100_000))
-            for name in (BASE, PLAIN, THREE, THREE_RANDOM, UNIFORM, LITERAL, LITERAL_RANDOM)
+            for name in (BASE, BROAD, BROAD_RANDOM, PLAIN, THREE, THREE_RANDOM, UNIFORM, LITERAL, LITERAL_RANDOM)
         }
     return found
 
@@ -118,6 +121,21 @@ def summary(data: str, seeds: list[int]) -> dict[str, Any]:
                 **{key: round(value, 5) for key, value in test.items()},
                 **{key: round(sum(one[key] for one in facts) / len(facts), 1) for key in SPENT},
             }
+            if curve == "catalogue":
+                found[curve][label]["over"] = over(data, points, label, seeds)
+    return found
+
+
+def over(data: str, points: Points, label: str, seeds: list[int]) -> dict[str, dict[str, str]]:
+    """What a point of the curve `catalogue` gains over others of the same shop: relative, 95 %, drawing users."""
+    shop, _, name = label.partition(": ")
+    found = {}
+    for base in (BASE, UNIFORM):
+        arms = [arm_at(points[f"{shop}: {one}"], seeds[0]) for one in (name, base)]
+        both = [seed for seed in seeds if all(line_of(data, arm | {"seed": seed}) for arm in arms)]
+        if name != base and both:
+            intervals = paired_bootstrap(*(users_of(data, arm, both) for arm in arms), resamples=RESAMPLES)
+            found[base] = {key: shown(one) for key, one in zip(COLUMNS, intervals, strict=True) if key in SHOWN}
     return found
 
 

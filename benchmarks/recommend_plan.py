@@ -9,6 +9,7 @@ CONTENT = "MNS, content in the tower"
 CODES, RANDOM = "MNS, codes in the tower", "MNS, random codes in the tower"
 LITERAL, LITERAL_RANDOM = "ESANS as told: 6 easy + 4 hard, EDIS", "ESANS as told, random codes"
 DNS = "DNS, 10 of 32"
+BROAD, BROAD_RANDOM = "in-batch + logQ + ESANS as told", "in-batch + logQ + ESANS as told, random codes"
 THREE, THREE_RANDOM = "MNS, three sets of codes in the tower", "MNS, three sets of random codes in the tower"
 BOTH = "MNS, content and three sets of codes in the tower"
 #: trained with further seeds
@@ -98,7 +99,8 @@ GROUPS: dict[str, dict[str, Arm]] = {
     # all positives of the batch, and what semantic codes do to them
     "broad": {
         "in-batch": {"sampler": "in_batch"},
-        "in-batch + logQ + ESANS as told": TOLD | {"sampler": "in_batch_logq+semantic"},
+        BROAD: TOLD | {"sampler": "in_batch_logq+semantic"},
+        BROAD_RANDOM: TOLD | {"sampler": "in_batch_logq+semantic", "codes": "random"},
         "in-batch + logQ, leaf masked": {"sampler": "in_batch_logq", "leaf_mask": 1},
         "in-batch + logQ, random leaf masked": {"sampler": "in_batch_logq", "leaf_mask": 1, "codes": "random"},
     },

@@ -72,7 +72,18 @@ def _curves(name: str) -> str:
             cells = [f"{one[key]:.4f}" for key in (*FIGURES, "recall@200/tail")]
             spent = [f"{one['steps']:.0f}", f"{one['cpu_seconds']:.0f}", f"{one['encoded_items'] / 1e6:.1f} M"]
             lines.append(f"| {curve} | {label} ({one['seeds']}) | " + " | ".join([*cells, *spent]) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _catalogues(found["curves"].get("catalogue", {}))
+
+
+def _catalogues(points: dict[str, Any]) -> str:
+    """What arms gain over the two bars of the same shop."""
+    bars = ("in-batch + logQ", "10 uniform")
+    heads = [f"{key} over {bar}" for bar in bars for key in FIGURES[:2]]
+    lines = ["\n| point | " + " | ".join(heads) + " |", "|" + "---|" * (1 + len(heads))]
+    for label, one in points.items():
+        gains = [one["over"].get(bar, {}).get(key, "") for bar in bars for key in FIGURES[:2]]
+        lines.append(f"| {label} | " + " | ".join(gains) + " |")
+    return "\n".join(lines) + "\n" if points else ""
 
 
 def _rates() -> str:
