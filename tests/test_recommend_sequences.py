@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.recommend.examples import PAD, ExampleBatches, last_of
-from motherlode.recommend.holdout import leave_k_out, leave_last, popularity_slices, temporal
+from motherlode.recommend.holdout import leave_k_out, leave_last, popularity_slices, sample, temporal
 from motherlode.recommend.sequences import Sequences, read_sequences
 from motherlode.tables.tables import Tables, TableWriter
 from recommend_case import random_sequences, world
@@ -65,6 +65,14 @@ def dict_of(holdout) -> dict[int, tuple[list[int], list[int]]]:
     return dict(
         zip(holdout.users.tolist(), zip(lists(holdout.history), lists(holdout.targets), strict=True), strict=True)
     )
+
+
+def test_a_sample_keeps_what_its_users_had_and_took():
+    whole = leave_k_out(random_sequences(np.random.default_rng(4), 60, 30, 14), 3, seed=1).test
+    told, drawn = dict_of(whole), [dict_of(sample(whole, 7, seed)) for seed in (0, 0, 1)]
+    assert all(len(one) == 7 and one.items() <= told.items() for one in drawn)
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert sample(whole, len(whole), 0) is whole
 
 
 def test_leaving_k_out_draws_every_event_alike():
