@@ -1,11 +1,12 @@
 """Curves of the recipe as told, one thing changed at a time, and of samplers over catalogues: one command, resumable.
 
     MOTHERLODE_DATA=... OMP_NUM_THREADS=1 python benchmarks/recommend_curves.py instruments|ml1m|shop|... \
-        [curve=sizes,parts,strength,negatives,budget,catalogue] [seeds=0]
+        [curve=sizes,parts,strength,negatives,budget,window,catalogue] [seeds=0]
 
 Every point is an arm of recommend.py at one temperature, 0.2, which validation preferred for nearly all arms of the
-study: no trials of its own. `catalogue` is for the generated shop. What is done is not done again. Without curve= only
-the tables are made. Writes results/recommend_curves_<data>.json and pictures, runs/recommend/curves_<data>.html.
+study (of `window` 0.1 on the sets of long histories, for the same reason): no trials of its own. `catalogue` is for
+the generated shop. What is done is not done again. Without curve= only the tables are made. Writes
+results/recommend_curves_<data>.json and pictures, runs/recommend/curves_<data>.html.
 """
 
 import sys
@@ -24,6 +25,7 @@ from recommend_plan import (
     DNS,
     LITERAL,
     LITERAL_RANDOM,
+    LONG,
     PLAIN,
     THREE,
     THREE_RANDOM,
@@ -85,6 +87,8 @@ def curves(data: str) -> dict[str, Points]:
             }.items()
         },
     }
+    seen = {"temperature": 0.1} if data in LONG else {}
+    found["window"] = {f"{events} events": named[BASE] | seen | {"window": events} for events in (5, 10, 20, 50, 200)}
     if data == "shop":
         found["catalogue"] = {
             f"{items:,} items, {users:,} users: {name}": named[name]
@@ -102,7 +106,7 @@ def _weighted(n: int) -> Arm:
 
 
 def arm_at(change: Arm, seed: int) -> Arm:
-    return DEFAULTS | change | {"temperature": TEMPERATURE, "seed": seed}
+    return DEFAULTS | {"temperature": TEMPERATURE} | change | {"seed": seed}
 
 
 def summary(data: str, seeds: list[int]) -> dict[str, Any]:

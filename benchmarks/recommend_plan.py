@@ -1,5 +1,6 @@
 """The arms of the study of samplers: what each changes in `recommend.DEFAULTS`, and the trials it gets."""
 
+from recommend import BASELINES
 from recommend_material import Arm
 
 TEMPERATURES = (0.1, 0.2)
@@ -27,6 +28,8 @@ FACTORISED = {
     "ials": ((0.05, 0.003), (0.05, 0.03), (0.3, 0.003), (0.3, 0.03)),
     "rg2": ((0.1, 0.001), (0.1, 0.01), (0.5, 0.001), (0.5, 0.01)),
 }
+#: sets of long histories: the user tower sees more of them; elsewhere that changes nothing (`curve=window`)
+LONG: dict[str, Arm] = {"ml1m": {"window": 200, "epochs": 2.0}, "retail": {"window": 200}}
 #: the views an item has
 VIEWS = {
     "instruments": "behaviour+codes",
@@ -144,6 +147,8 @@ def arms_of(data: str) -> dict[str, Arm]:
     """Name of every arm -> what it changes, over all groups."""
     found = {name: dict(change) for group in GROUPS.values() for name, change in group.items()}
     for change in found.values():
+        if change["sampler"] not in BASELINES:
+            change |= LONG.get(data, {})
         if change.get("views") in ("all", "alone"):
             named, other = (VIEWS, TEXT) if change["views"] == "all" else (ALONE, "text")
             change["views"] = named.get(data, other)

@@ -176,3 +176,15 @@ def test_words_are_left_out_where_it_learnt_without_them():
     blend = LearntBlend.fit(bare, judged)
     for ours, theirs in zip(blend.blend(bare, 10), blend.blend(found, 10), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("few")
+def test_it_learns_the_same_on_any_number_of_threads():
+    case = shop(3, queries=200)
+    alone = LearntBlend.fit(*case)
+    torch.set_num_threads(2)
+    try:
+        np.testing.assert_array_equal(LearntBlend.fit(*case).weights, alone.weights)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

@@ -235,6 +235,16 @@ def test_mistakes_get_one_sentence(shop, words, says, capsys, monkeypatch):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "window"), [("last", 20), ("k_out", 200), ("k_out recommend.window=7", 7)], ids=["last", "k_out", "told"]
+)
+def test_without_an_order_the_user_tower_sees_more_of_a_history(tmp_path, words, window):
+    few = ["journey=recommend", "data.items=100", "data.users=100", "recommend.budget=1", "recommend.unit=steps"]
+    told = f"sequences.split={words}".split()
+    place = run(Recipe.load(overrides=[*few, *told]), tmp_path / "w", ("sequences", "recommend"))
+    assert UserItemTwoTower.load(place / "recommend/best").settings.window == window
+
+
 def test_what_cannot_be_recommended_from_is_refused(tmp_path):
     recipe = Recipe.load(overrides=["journey=recommend", "data.items=100", "data.users=10"])
     place = run(recipe, tmp_path / "w", ("sequences",))
@@ -324,11 +334,13 @@ def test_a_slice_of_real_viewers(data_root, tmp_path):
     tables.frame("catalogue").write_parquet(folder / "catalogue.parquet")
     words = [
         "journey=recommend", f"data.source={folder}", "views.names=[behaviour]", "recommend.batch=256",
-        "recommend.budget=2", "recommend.baselines=[popularity, item_knn]", "evaluate.resamples=200",
+        "recommend.budget=2", "recommend.baselines=[popularity, item_knn, rg2]", "evaluate.resamples=200",
     ]  # fmt: skip
     place = run(Recipe.load(overrides=words), tmp_path / "w")
     metrics = json.loads((place / "recommend_evaluate/metrics.json").read_text())
     assert metrics["users"] == 200 and metrics["simulated"] is False
-    assert list(metrics["systems"]) == ["two-tower", "popularity", "item-kNN"]
+    systems = metrics["systems"]
+    assert list(systems) == ["two-tower", "popularity", "item-kNN", "RG2"]
+    assert systems["RG2"]["recall@50"]["mean"] > systems["popularity"]["recall@50"]["mean"]
     assert metrics["against"]["popularity"]["recall@50"]["low"] > 0
     assert "MovieLens" not in (place / "report.html").read_text()  # a user's folder has its own name

@@ -159,7 +159,7 @@ def test_a_batch_depends_on_seed_epoch_and_step_alone():
 def test_the_last_of_a_history():
     sequences = Sequences.from_events([0, 0, 0, 1, 3], [4, 2, 3, 1, 0], 5)
     assert last_of(sequences, 2).tolist() == [[2, 3], [1, -1], [-1, -1], [0, -1]]
-    assert last_of(sequences, 2, 1, 2).tolist() == [[1, -1]]
+    assert last_of(sequences, 2, 1, 2).tolist() == [[1]]  # no wider than the longest
 
 
 def test_refusals():

@@ -245,6 +245,9 @@ def test_broken_utf8_in_text_is_named_and_ignored_where_nobody_looks(tmp_path):
         ("catalogue.csv", b"item_id,name\n1,x\n", "no column title"),
         ("catalogue.csv", b"item_id,title,title\n1,x,y\n", "names a column twice"),
         ("catalogue.csv", b'item_id,title\n1,"' + b"x" * 200_000, "line 2"),
+        ("catalogue.csv", b'item_id,title\n1,a\n2,"lamp\n3,desk\n', "line 3: the row never ends"),
+        ("catalogue.tsv", b'item_id\ttitle\n1\ta\n\n2\t"lamp', "line 4: the row never ends"),
+        ("catalogue.csv", b'item_id,"title\n1,a\n', "line 1: the row never ends"),
         ("catalogue.parquet", b"no parquet", "not a readable parquet file"),
         ("catalogue.jsonl.gz", b"no gzip", "not a whole gzip file"),
         (
@@ -282,3 +285,12 @@ def test_any_text_comes_back_from_csv_with_its_line(tmp_path_factory, titles, ro
         frame, lines, faults = whole("catalogue", path)
     assert (frame["title"].to_list(), faults) == (titles, [])
     assert lines == [2 + n + "".join(titles[:n]).count("\n") for n in range(len(titles))]
+
+
+def test_text_may_hold_line_breaks_and_need_not_end_with_one(tmp_path):
+    path = tmp_path / "catalogue.csv"
+    for end in ("", "\n", "\r\n", "\n\n"):
+        path.write_bytes(b'item_id,title\n1,"a\nlamp"\n2,"desk"' + end.encode())
+        frame, _, faults = whole("catalogue", path)
+        assert frame["title"].to_list() == ["a\nlamp", "desk"]
+        assert not faults

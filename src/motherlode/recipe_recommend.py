@@ -86,7 +86,9 @@ class Recommend(Strict):
     negatives: Negatives = Negatives()
     virtual: Virtual = Virtual()
     width: int = Field(64, ge=1, description="of both towers' vectors")
-    window: int = Field(20, ge=1, description="last events of a user that the user tower sees")
+    window: int | None = Field(
+        None, ge=1, description="last events that the user tower sees; none: 20, of a split without order 200"
+    )
     pooling: Literal["mean", "attention", "gru"] = "mean"
     user_hidden: tuple[int, ...] = Field((128,), min_length=1, description="hidden layers of the user tower")
     item_hidden: tuple[int, ...] = Field((), description="hidden layers of the item tower; none: the embedding itself")
@@ -106,7 +108,7 @@ class Recommend(Strict):
     warmup: float = Field(0.05, ge=0, lt=1)
     patience: int = Field(3, ge=1, description="validations, one an epoch, without a gain before stopping")
     watch: Literal["recall@50", "recall@200", "ndcg@50"] = Field("recall@50", description="decides on the best weights")
-    baselines: tuple[Literal["popularity", "item_knn", "als"], ...] | None = Field(
+    baselines: tuple[Literal["popularity", "item_knn", "als", "rg2"], ...] | None = Field(
         None, description="measured beside it; none: all that can run here"
     )
 

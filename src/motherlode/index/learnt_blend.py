@@ -110,7 +110,21 @@ def _first(pool: Pool, queries: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _learn(x: NDArray[np.float32], grades: NDArray[np.int8], real: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Weights [F], from nothing: AdamW on batches of 32 queries, the rate falling to 0 along a cosine."""
+    """Weights [F], from nothing: AdamW on batches of 32 queries, the rate falling to 0 along a cosine.
+
+    On one thread: so small sums are no faster on more, far slower where cores are busy, and end in other last digits.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _descend(x, grades, real)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _descend(x: NDArray[np.float32], grades: NDArray[np.int8], real: NDArray[np.bool_]) -> NDArray[np.float32]:
     import torch
 
     from motherlode.losses.lambda_loss import lambda_loss

@@ -18,6 +18,7 @@ from motherlode.recommend.towers import UserItemTwoTower
 CUTOFFS = (50, 200)
 NDCG = 50
 CELLS = 8_000_000  # scores in memory at once: 32 MB
+USERS = 8_192  # histories in memory at once
 
 Scorer = Callable[[int, int], NDArray[np.float32]]  # users from start to end of a holdout -> scores [end - start, N]
 
@@ -112,7 +113,9 @@ def evaluate(
 
 def model_scorer(model: UserItemTwoTower, holdout: Holdout) -> Scorer:
     """Cosines of the users of a holdout, told by the end of their history, with all items."""
-    users, items = model.encode_users(last_of(holdout.history, model.settings.window)), model.encode_items()
+    history, items = holdout.history, model.encode_items()
+    parts = [(start, min(start + USERS, len(holdout))) for start in range(0, len(holdout), USERS)]
+    users = np.concatenate([model.encode_users(last_of(history, model.settings.window, *part)) for part in parts])
     return lambda start, end: users[start:end] @ items.T
 
 

@@ -18,7 +18,8 @@ class Examples:
 
     Attributes:
         users: int64 [B].
-        history: int64 [B, W], item rows, oldest first, PAD behind them; every row holds at least one item.
+        history: int64 [B, W], item rows, oldest first, PAD behind them; every row holds at least one item. W is the
+            longest of them.
         targets: int64 [B], item rows.
         number: of the step, from 0 over all epochs.
     """
@@ -72,15 +73,14 @@ class ExampleBatches:
         events = self._order[step * self.batch : (step + 1) * self.batch]
         users = self._users[events]
         first, end = self.train.indptr[users], self.train.indptr[users + 1]
-        columns = np.arange(self.window)
+        size = events - first if self.ordered else end - first - 1  # of what could be shown
+        lengths = np.minimum(size, self.window)
+        columns = np.arange(lengths.max())
         if self.ordered:
-            lengths = np.minimum(events - first, self.window)
             places = (events - lengths)[:, None] + columns
         else:
-            size = end - first
-            lengths = np.minimum(size - 1, self.window)
             places = first[:, None] + (events - first)[:, None] + 1 + columns
-            places = np.where(places >= end[:, None], places - size[:, None], places)
+            places = np.where(places >= end[:, None], places - (size + 1)[:, None], places)
         real = columns < lengths[:, None]
         history = np.where(real, self._items[np.where(real, places, 0)], PAD)
         return Examples(users, history, self._items[events], epoch * len(self) + step)
@@ -97,9 +97,12 @@ class ExampleBatches:
 
 
 def last_of(history: Sequences, window: int, start: int = 0, end: int | None = None) -> Rows:
-    """The last `window` events of the users from `start` to `end`, oldest first, PAD behind: int64 [users, window]."""
+    """The last `window` events of the users from `start` to `end`, oldest first, PAD behind: int64 [users, W].
+
+    W is the longest of these histories and at most `window`.
+    """
     first, last = history.indptr[:-1][start:end], history.indptr[1:][start:end]
     lengths = np.minimum(last - first, window)
-    columns = np.arange(window)
+    columns = np.arange(lengths.max(initial=0))
     real = columns < lengths[:, None]
     return np.where(real, history.items[np.where(real, (last - lengths)[:, None] + columns, 0)], PAD)

@@ -128,14 +128,15 @@ def ials(weight: float = 0.1, ridge: float = 0.003, power: float = 1.0, **sizes:
     )
 
 
-def rg2(n_items: int, pull: float = 0.5, ridge: float = 0.01, cut: float = 0.0, **sizes: int) -> LeastSquares:
+def rg2(n_items: int, pull: float = 0.1, ridge: float = 0.001, cut: float = 0.0, **sizes: int) -> LeastSquares:
     """RG2, the softmax loss expanded to second order at zero scores; `cut` above 0 is the released form of RGx.
 
         RG2 = Σ_{(u, i) taken} [ -s_ui + (1/N) Σ_j s_uj + (1/2N) Σ_j s_uj² ],    c_u = n_u / 2N
 
     of which half is minimised, with ½ pull Σ_taken (1 - s)² and ridge_u = ridge (n_u / 2 + pull N) beside it.
 
-    Source: Pu et al., the RG² and RG× losses, told second-hand; the ridge of items, by the same form, is ours.
+    Source: Pu et al., the RG² and RG× losses, told second-hand; the ridge of items, by the same form, is ours, and so
+    are the defaults: of four trials the best by validation on three of four real sets.
     """
     if pull < 0 or ridge <= 0 or not 0 <= cut < 1:
         raise SettingError(f"pull must be >= 0, ridge above 0 and cut in [0, 1); got {pull}, {ridge} and {cut}.")

@@ -138,9 +138,7 @@ class Recommender:
                 f"None of the {len(history)} items of the history is in the catalogue: give item ids of this shop."
             )
         rows = np.asarray(known, dtype=np.int64)
-        window = np.full((1, self._model.settings.window), -1, dtype=np.int64)
-        last = rows[-window.shape[1] :]
-        window[0, : len(last)] = last
+        window = rows[None, -self._model.settings.window :]
         asked = min(k + len(rows), len(self._served))
         found = self._dense.search(self._model.encode_users(window), asked)
         at, scores = found.rows[0], found.scores[0]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FOLDER = "recommend"
 BEST = f"{FOLDER}/best"
+WINDOWS = {True: 20, False: 200}  # of the latest events the last few say most; without an order all say as much
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
@@ -29,7 +30,13 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     chosen, split = recipe.recommend, load_split(workspace)
     found = train(
         split,
-        TowerSettings(chosen.width, chosen.window, chosen.pooling, chosen.user_hidden, chosen.item_hidden),
+        TowerSettings(
+            chosen.width,
+            chosen.window or WINDOWS[split.ordered],
+            chosen.pooling,
+            chosen.user_hidden,
+            chosen.item_hidden,
+        ),
         sampler(recipe, split.frequencies, lambda: load_codes(workspace)),
         TrainSettings(
             Budget(chosen.unit, chosen.budget),

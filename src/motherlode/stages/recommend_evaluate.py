@@ -1,4 +1,4 @@
-"""Stage `recommend_evaluate`: the two-tower over the whole catalogue, beside popularity, item-kNN and ALS."""
+"""Stage `recommend_evaluate`: the two-tower over the whole catalogue, beside popularity, item-kNN, ALS and RG2."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from motherlode.recommend.holdout import Holdout
 
 TRAINED = "two-tower"
-BASELINES = {"popularity": "popularity", "item_knn": "item-kNN", "als": "ALS"}
+BASELINES = {"popularity": "popularity", "item_knn": "item-kNN", "als": "ALS", "rg2": "RG2"}
 HEADLINE = ("recall@50", "recall@200", "ndcg@50")
 FOLDER = "recommend_evaluate"
 EXAMPLES, SHOWN, TOLD = 5, 10, 12  # users won and lost; results of each; latest events of a history
@@ -77,10 +77,12 @@ def baselines_of(recipe: Recipe) -> tuple[list[str], dict[str, str]]:
 
 
 def _baseline(name: str, train: Any, holdout: "Holdout", seed: int) -> "Scorer":
-    from motherlode.recommend import baselines
+    from motherlode.recommend import baselines, least_squares
 
     if name == "als":
         return baselines.implicit_als(train, holdout, seed=seed)
+    if name == "rg2":
+        return least_squares.rg2(train.n_items, seed=seed).scorer(train, holdout)
     return baselines.popularity(train, holdout) if name == "popularity" else baselines.item_knn(train, holdout)
 
 

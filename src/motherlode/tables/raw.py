@@ -80,16 +80,32 @@ def _fields(path: Path, lines: TextIO, form: str) -> Iterator[Record]:
             if text.strip():
                 yield _record(number, QREL_FIELDS, text.split())
         return
-    reader = csv.reader(lines, delimiter="," if form == "csv" else "\t")
-    start = 1
+    rows = _rows(path, lines, "," if form == "csv" else "\t")
+    header = [name.encode(errors="backslashreplace").decode() for name in next(rows, (1, []))[1]]
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}, line 1 names a column twice: give every column its own name.")
+    for number, fields in rows:
+        if fields:
+            yield _record(number, header, fields)
+
+
+def _rows(path: Path, lines: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line each begins on; InputError where one cannot be read."""
+    start, closed = 1, True
+
+    def padded() -> Iterator[str]:
+        """The lines and a blank one: the row that takes it in has a quotation mark that nothing closes."""
+        nonlocal closed
+        yield from lines
+        closed = False
+        yield "\n"
+
+    reader = csv.reader(padded(), delimiter=delimiter)
     try:
-        header = [name.encode(errors="backslashreplace").decode() for name in next(reader, [])]
-        if len(set(header)) < len(header):
-            raise InputError(f"{path}, line 1 names a column twice: give every column its own name.")
-        start = reader.line_num + 1
         for fields in reader:
-            if fields:
-                yield _record(start, header, fields)
+            if fields and not closed:
+                raise csv.Error("the row never ends")
+            yield start, fields
             start = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path}, line {start}: {error}; look for a quotation mark without its pair.") from error
