@@ -8,12 +8,26 @@ from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.recommend.pooling import pooling
 from motherlode.recommend.row_table import BETAS, EPSILON, RowTable
 from motherlode.recommend.towers import TowerSettings, UserItemTwoTower
+from motherlode.recommend.unit import unit
 
 PLACES = torch.tensor([[2, 0, 4, -1], [1, -1, -1, -1], [3, 3, 2, 1]])
 
 
 def each(places: torch.Tensor):
     return [row[row >= 0] for row in places]
+
+
+def test_unit_rows_and_their_gradient():
+    rows = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(unit(rows), torch.stack([row / (row**2).sum().sqrt() for row in rows]))
+    assert torch.autograd.gradcheck(unit, rows)
+    mixed = torch.cat([rows.detach(), torch.zeros(1, 5, dtype=torch.float64)]).requires_grad_()
+    weights = torch.randn(7, 5, dtype=torch.float64)
+    ours, theirs = (
+        torch.autograd.grad((made * weights).sum(), mixed)[0]
+        for made in (unit(mixed), torch.nn.functional.normalize(mixed, dim=1))
+    )
+    torch.testing.assert_close(ours, theirs)  # also of a row of zeros
 
 
 def test_mean_pooling_is_the_mean():

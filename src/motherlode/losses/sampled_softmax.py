@@ -68,10 +68,11 @@ def sampled_softmax(
     offset = log_weight
     if log_q is not None and not (isinstance(eta, float | int) and eta == 0):
         offset = -eta * log_q if offset is None else offset - eta * log_q
-    logits = _tempered(scores, ~mask, temperature)
+    out = ~mask
+    logits = _tempered(scores, out, temperature)
     if offset is not None:
-        logits = logits + offset
-    parts = [positive, logits.masked_fill(~mask, MASKED).logsumexp(dim=1)]
+        logits += offset
+    parts = [positive, logits.masked_fill_(out, MASKED).logsumexp(dim=1)]
     if virtual_scores is not None and not (isinstance(omega, float | int) and omega == 0):
         parts.append(_virtual(virtual_scores, virtual_mask, virtual_log_q, temperature, omega, len(positive)))
     rows = torch.stack(parts).logsumexp(dim=0) - positive
@@ -94,11 +95,12 @@ def _virtual(
         raise ValueError(
             f"virtual_scores and virtual_mask must be [{rows}, V]; got {tuple(scores.shape)} and {tuple(mask.shape)}."
         )
-    logits = _tempered(scores, ~mask, temperature)
+    out = ~mask
+    logits = _tempered(scores, out, temperature)
     if log_q is not None:
         logits = logits - log_q
     weight = torch.as_tensor(omega, dtype=logits.dtype, device=logits.device).log()
-    return logits.masked_fill(~mask, MASKED).logsumexp(dim=1) + weight.clamp(min=MASKED)
+    return logits.masked_fill(out, MASKED).logsumexp(dim=1) + weight.clamp(min=MASKED)
 
 
 def _tempered(scores: Tensor, out: Tensor, temperature: Tensor | float) -> Tensor:

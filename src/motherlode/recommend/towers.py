@@ -16,6 +16,7 @@ from motherlode.atomic import read_json, replacing, write_json
 from motherlode.errors import InputError, MissingError, SettingError
 from motherlode.recommend.pooling import POOLINGS, pooling
 from motherlode.recommend.row_table import RowTable
+from motherlode.recommend.unit import unit
 
 CHUNK = 65_536  # items encoded at once
 WITHOUT_ID = 0.1  # share of the rows that training shows by content alone, so that cold items can be told by it
@@ -126,12 +127,12 @@ class UserItemTwoTower(nn.Module):
 
     def items(self, x: Tensor) -> Tensor:
         """Unit vectors of items from their x, [U, d] -> [U, d]."""
-        return F.normalize(x if self.item_mlp is None else x + self.item_mlp(x), dim=1)
+        return unit(x if self.item_mlp is None else x + self.item_mlp(x))
 
     def users(self, x: Tensor, places: Tensor) -> Tensor:
         """Unit vectors of users from x [R, d] and their histories' places in it, int64 [B, W], -1 behind -> [B, d]."""
         pooled = self.pool(x, places)
-        return F.normalize(pooled + self.user_mlp(pooled), dim=1)
+        return unit(pooled + self.user_mlp(pooled))
 
     @torch.no_grad()
     def encode_items(self, rows: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
