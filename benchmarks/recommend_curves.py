@@ -87,8 +87,9 @@ def curves(data: str) -> dict[str, Points]:
             }.items()
         },
     }
-    seen = {"temperature": 0.1} if data in LONG else {}
-    found["window"] = {f"{events} events": named[BASE] | seen | {"window": events} for events in (5, 10, 20, 50, 200)}
+    seen = named[BASE] | ({"temperature": 0.1} if data in LONG else {})
+    found["window"] = {f"mean of {events}": seen | {"window": events} for events in (5, 10, 20, 50, 200)}
+    found["window"] |= {f"200, decay {decay:g}": seen | {"window": 200, "decay": decay} for decay in (0.5, 1.0, 1.5)}
     if data == "shop":
         found["catalogue"] = {
             f"{items:,} items, {users:,} users: {name}": named[name]
@@ -122,6 +123,7 @@ def summary(data: str, seeds: list[int]) -> dict[str, Any]:
             found.setdefault(curve, {})[label] = {
                 "arm": said({key: value for key, value in (DEFAULTS | change).items() if value != DEFAULTS[key]}),
                 "seeds": len(lines),
+                "events": lines[0]["events"],
                 **{key: round(value, 5) for key, value in test.items()},
                 **{key: round(sum(one[key] for one in facts) / len(facts), 1) for key in SPENT},
             }

@@ -66,9 +66,17 @@ DATA = {
     "ml100k": "last",
     "retail": "time",
     "retail_last": "last",
+    # the same sets under another name, for towers of their own in recommend_plan.py
+    "beauty_recent": "last",
+    "instruments_recent": "last",
     "shop": "last",
 }
-READER = {"retail": "online_retail", "retail_last": "online_retail"}
+READER = {
+    "retail": "online_retail",
+    "retail_last": "online_retail",
+    "beauty_recent": "beauty",
+    "instruments_recent": "instruments",
+}
 LABELS = ("genre", "attribute", "text code0", "text code1")  # attributes that make up an item's label path
 Arm = dict[str, Any]
 

@@ -28,17 +28,25 @@ FACTORISED = {
     "ials": ((0.05, 0.003), (0.05, 0.03), (0.3, 0.003), (0.3, 0.03)),
     "rg2": ((0.1, 0.001), (0.1, 0.01), (0.5, 0.001), (0.5, 0.01)),
 }
-#: sets of long histories: the user tower sees more of them; elsewhere that changes nothing (`curve=window`)
-LONG: dict[str, Arm] = {"ml1m": {"window": 200, "epochs": 2.0}, "retail": {"window": 200}}
+#: what the user tower sees where it is not the mean of the last 20: all, or all with the latest weighing more
+RECENT: Arm = {"window": 200, "decay": 1.0}
+LONG: dict[str, Arm] = {
+    "ml1m": {"window": 200, "epochs": 2.0},
+    "retail": {"window": 200},
+    "retail_last": RECENT,
+    "beauty_recent": RECENT,
+    "instruments_recent": RECENT,
+}
 #: the views an item has
 VIEWS = {
     "instruments": "behaviour+codes",
+    "instruments_recent": "behaviour+codes",
     "ml1m": "behaviour+words+image",
     "shop": "behaviour+text+image",
 }
 TEXT = "behaviour+text"  # of other sets
 #: of them what is not behaviour
-ALONE = {"instruments": "codes", "ml1m": "words+image", "shop": "text+image"}
+ALONE = {"instruments": "codes", "instruments_recent": "codes", "ml1m": "words+image", "shop": "text+image"}
 TEN: Arm = {"n": 10, "easy": 6, "hard": 4, "simple": 6, "hard_virtual": 4}
 TOLD: Arm = {"sampler": "semantic", "virtual": "edis", "views": "all", **TEN}
 MIXED: Arm = {"sampler": "mixed", "n": 1024}

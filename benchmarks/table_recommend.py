@@ -8,6 +8,7 @@ STUDIES = {
     "beauty": "Amazon Beauty, each user's last item",
     "instruments": "Amazon Musical Instruments, each user's last item",
     "ml1m": "MovieLens-1M, ten items a user",
+    "ml100k": "MovieLens-100K, each user's last item",
     "retail": "UCI Online Retail, cut in time",
     "retail_last": "UCI Online Retail, each user's last item",
     "shop": "the generated shop (simulated)",
@@ -19,7 +20,7 @@ BEST = "the best of semantic parts against the best of the rest"
 
 def recommend() -> str:
     text = "".join(_study(name, title) for name, title in STUDIES.items())
-    text += "".join(_curves(name) for name in STUDIES) + _rates()
+    text += "".join(_curves(name) for name in STUDIES) + _rates() + _speed()
     return f"\n# Recommending\n{text}" if text else ""
 
 
@@ -63,7 +64,7 @@ def _curves(name: str) -> str:
     lines = [
         f"\n## Curves: {STUDIES[name]}\n",
         f"`{found['command']}`: the recipe as told with one thing changed, or what the point says; temperature "
-        f"{found['temperature']:g} throughout, no trials. `encoded` leaves out what a sampler scores only to choose.\n",
+        f"{found['temperature']:g} (`window` of long histories: 0.1), no trials. `encoded` leaves out what a sampler scores only to choose.\n",
         "| curve | point (seeds) | recall@50 | recall@200 | NDCG@50 | tail recall@200 | steps | CPU-s | encoded |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

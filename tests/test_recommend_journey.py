@@ -19,6 +19,7 @@ from motherlode.recipe import Recipe
 from motherlode.recommend.towers import UserItemTwoTower
 from motherlode.stages import sequences
 from motherlode.stages.codes import load_codes, primary_of
+from motherlode.stages.recommend import towers_of
 from motherlode.stages.run import RECOMMEND, run, status
 from motherlode.stages.sequences import load_split
 from motherlode.stages.views import load_views
@@ -236,13 +237,18 @@ def test_mistakes_get_one_sentence(shop, words, says, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "window"), [("last", 20), ("k_out", 200), ("k_out recommend.window=7", 7)], ids=["last", "k_out", "told"]
+    ("words", "window", "decay"),
+    [
+        ("sequences.split=last", 200, 1),
+        ("sequences.split=k_out", 200, 0),
+        ("sequences.split=time", 200, 0),
+        ("sequences.split=last recommend.window=7 recommend.decay=0.5", 7, 0.5),
+        ("sequences.split=last recommend.pooling=gru", 20, 0),
+    ],
 )
-def test_without_an_order_the_user_tower_sees_more_of_a_history(tmp_path, words, window):
-    few = ["journey=recommend", "data.items=100", "data.users=100", "recommend.budget=1", "recommend.unit=steps"]
-    told = f"sequences.split={words}".split()
-    place = run(Recipe.load(overrides=[*few, *told]), tmp_path / "w", ("sequences", "recommend"))
-    assert UserItemTwoTower.load(place / "recommend/best").settings.window == window
+def test_how_much_of_a_history_the_user_tower_sees(words, window, decay):
+    towers = towers_of(Recipe.load(overrides=["journey=recommend", *words.split()]))
+    assert (towers.window, towers.decay) == (window, decay)
 
 
 def test_what_cannot_be_recommended_from_is_refused(tmp_path):

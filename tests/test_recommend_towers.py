@@ -41,6 +41,21 @@ def test_mean_pooling_is_the_mean():
     torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize("decay", [0.5, 1.0, 2.0])
+def test_the_k_th_last_item_weighs_by_a_power_of_k(decay):
+    vectors = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    found = pooling("mean", 3, 4, decay)(vectors, PLACES)
+    wanted = []
+    for row in each(PLACES):
+        weights = [1 / (len(row) - at) ** decay for at in range(len(row))]
+        wanted.append(sum(w * vectors[i] for w, i in zip(weights, row, strict=True)) / sum(weights))
+    torch.testing.assert_close(found, torch.stack(wanted))
+    weights = torch.randn(3, 3, dtype=torch.float64)
+    one = torch.autograd.grad((found * weights).sum(), vectors)[0]
+    two = torch.autograd.grad((torch.stack(wanted) * weights).sum(), vectors)[0]
+    torch.testing.assert_close(one, two)
+
+
 def test_attention_pooling_from_the_equation():
     torch.manual_seed(0)
     pool = pooling("attention", 3, 4).double()
@@ -167,6 +182,9 @@ def test_saved_is_loaded(tmp_path):
 def test_refusals():
     with pytest.raises(SettingError, match="pooling"):
         TowerSettings(pooling="max")
+    for wrong in ({"decay": -1.0}, {"decay": float("nan")}, {"decay": 1.0, "pooling": "gru"}):
+        with pytest.raises(SettingError, match="decay"):
+            TowerSettings(**wrong)
     with pytest.raises(SettingError, match="user_hidden"):
         TowerSettings(user_hidden=())
     with pytest.raises(InputError, match="'brand' has 2 rows for 3 items"):

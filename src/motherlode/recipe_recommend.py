@@ -1,8 +1,8 @@
 """The part of a recipe that the journey from users to products reads."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from motherlode.strict import Strict
 
@@ -87,9 +87,14 @@ class Recommend(Strict):
     virtual: Virtual = Virtual()
     width: int = Field(64, ge=1, description="of both towers' vectors")
     window: int | None = Field(
-        None, ge=1, description="last events that the user tower sees; none: 20, of a split without order 200"
+        None, ge=1, description="last events that the user tower sees; none: 200 for the mean, else 20"
     )
     pooling: Literal["mean", "attention", "gru"] = "mean"
+    decay: float | None = Field(
+        None,
+        ge=0,
+        description="of the mean: the k-th last event weighs k^-decay; none: 1 with sequences.split=last, else 0",
+    )
     user_hidden: tuple[int, ...] = Field((128,), min_length=1, description="hidden layers of the user tower")
     item_hidden: tuple[int, ...] = Field((), description="hidden layers of the item tower; none: the embedding itself")
     content: bool = Field(False, description="the item tower sees the views: cold items can be recommended")
@@ -119,3 +124,9 @@ class Recommend(Strict):
             if name not in SAMPLERS:
                 raise ValueError(f"there is no sampler '{name}', choose among {', '.join(SAMPLERS)}")
         return value
+
+    @model_validator(mode="after")
+    def _decays(self) -> Self:
+        if self.decay and self.pooling != "mean":
+            raise ValueError(f"decay weighs the events of a mean, leave it out with pooling={self.pooling}")
+        return self

@@ -10,14 +10,29 @@ POOLINGS = ("mean", "attention", "gru")
 
 
 class MeanPooling(nn.Module):
-    """The mean of the items of each history."""
+    """The mean of the items of each history, the later ones weighing more by a power law.
+
+        h = Σ_k k^-decay x_k / Σ_k k^-decay,      k = 1 for the newest item, 2 for the one before it ...
+
+    With decay = 0 it is the plain mean. The law is ours.
+    """
+
+    def __init__(self, decay: float = 0.0) -> None:
+        super().__init__()
+        self.decay = decay
 
     def forward(self, vectors: Tensor, places: Tensor) -> Tensor:
         """vectors float [R, d]; places int64 [B, W], rows of vectors, oldest first, -1 behind them -> [B, d]."""
         real = places >= 0
-        starts = real.sum(dim=1).cumsum(dim=0).roll(1)
+        lengths = real.sum(dim=1, keepdim=True)
+        starts = lengths[:, 0].cumsum(dim=0).roll(1)
         starts[0] = 0
-        return F.embedding_bag(places[real], vectors, starts, mode="mean")
+        if not self.decay:
+            return F.embedding_bag(places[real], vectors, starts, mode="mean")
+        from_the_end = lengths - torch.arange(places.shape[1], device=places.device)
+        weights = torch.where(real, from_the_end.clamp(min=1).to(vectors.dtype) ** -self.decay, 0.0)
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        return F.embedding_bag(places[real], vectors, starts, mode="sum", per_sample_weights=weights[real])
 
 
 class AttentionPooling(nn.Module):
@@ -60,10 +75,10 @@ class RecurrentPooling(nn.Module):
         return states[torch.arange(len(places), device=places.device), last]
 
 
-def pooling(kind: str, width: int, window: int) -> nn.Module:
-    """The pooling of this name out of POOLINGS."""
+def pooling(kind: str, width: int, window: int, decay: float = 0.0) -> nn.Module:
+    """The pooling of this name out of POOLINGS; `decay` is the mean's."""
     return {
-        "mean": lambda: MeanPooling(),
+        "mean": lambda: MeanPooling(decay),
         "attention": lambda: AttentionPooling(width, window),
         "gru": lambda: RecurrentPooling(width),
     }[kind]()

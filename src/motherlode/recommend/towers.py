@@ -31,6 +31,7 @@ class TowerSettings:
         width: d of both towers' output and of the item embedding.
         window: events of a user that the user tower sees.
         pooling: "mean", "attention" or "gru" over the history.
+        decay: of the mean: the k-th last item weighs k^-decay; 0 for all alike.
         user_hidden: widths of the hidden layers of the user tower, at least one.
         item_hidden: the same of the item tower; none for the identity.
     """
@@ -40,12 +41,15 @@ class TowerSettings:
     pooling: str = "mean"
     user_hidden: tuple[int, ...] = (128,)
     item_hidden: tuple[int, ...] = ()
+    decay: float = 0.0
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise SettingError(f"pooling = {self.pooling!r} is not one of {', '.join(POOLINGS)}.")
         if min(self.width, self.window, len(self.user_hidden), *self.user_hidden, *self.item_hidden) < 1:
             raise SettingError("width, window, user_hidden and item_hidden must be positive, user_hidden not empty.")
+        if not self.decay >= 0 or (self.decay and self.pooling != "mean"):
+            raise SettingError(f"decay = {self.decay} is not at least 0, or is given to another pooling than the mean.")
 
 
 class UserItemTwoTower(nn.Module):
@@ -94,7 +98,7 @@ class UserItemTwoTower(nn.Module):
         self.register_buffer("known", torch.from_numpy(np.ones(n_items, bool) if known is None else known.copy()))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.pool = pooling(self.settings.pooling, width, self.settings.window)
+            self.pool = pooling(self.settings.pooling, width, self.settings.window, self.settings.decay)
             self.user_mlp = _mlp(width, self.settings.user_hidden)
             self.item_mlp = _mlp(width, self.settings.item_hidden) if self.settings.item_hidden else None
             self.label_tables = nn.ModuleList()

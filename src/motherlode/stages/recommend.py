@@ -11,16 +11,17 @@ from motherlode.stages.samplers import needs_codes
 from motherlode.workspace import Stage, Workspace
 
 if TYPE_CHECKING:
+    from motherlode.recommend.towers import TowerSettings
     from motherlode.semantics.views import Views
 
 FOLDER = "recommend"
 BEST = f"{FOLDER}/best"
-WINDOWS = {True: 20, False: 200}  # of the latest events the last few say most; without an order all say as much
+WINDOWS = {"mean": 200, "attention": 20, "gru": 20}  # events of the user tower: the mean's cost next to nothing
+DECAYS = {"last": 1.0}  # what comes next hangs on the latest events, what comes at all on every one of them
 
 
 def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     from motherlode.recommend.budget import Budget
-    from motherlode.recommend.towers import TowerSettings
     from motherlode.recommend.train import TrainSettings, train
     from motherlode.stages.codes import load_codes
     from motherlode.stages.samplers import sampler, virtual
@@ -30,13 +31,7 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
     chosen, split = recipe.recommend, load_split(workspace)
     found = train(
         split,
-        TowerSettings(
-            chosen.width,
-            chosen.window or WINDOWS[split.ordered],
-            chosen.pooling,
-            chosen.user_hidden,
-            chosen.item_hidden,
-        ),
+        towers_of(recipe),
         sampler(recipe, split.frequencies, lambda: load_codes(workspace)),
         TrainSettings(
             Budget(chosen.unit, chosen.budget),
@@ -64,6 +59,17 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         "width": chosen.width,
         "parameters": sum(value.numel() for value in found.model.parameters()) + found.model.table.weight.numel(),
     }
+
+
+def towers_of(recipe: Recipe) -> "TowerSettings":
+    """The shape of the towers, what the recipe leaves open filled in by its split and pooling."""
+    from motherlode.recommend.towers import TowerSettings
+
+    chosen, decay = recipe.recommend, recipe.recommend.decay
+    if decay is None:
+        decay = DECAYS.get(recipe.sequences.split, 0.0) if chosen.pooling == "mean" else 0.0
+    window = chosen.window or WINDOWS[chosen.pooling]
+    return TowerSettings(chosen.width, window, chosen.pooling, chosen.user_hidden, chosen.item_hidden, decay)
 
 
 def content_of(views: "Views") -> np.ndarray:
