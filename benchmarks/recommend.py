@@ -40,8 +40,8 @@ DEFAULTS: Arm = {
     # users are asked (0: all)
     "split": "", "k": 10, "split_seed": 0, "items": 100_000, "users": 50_000, "asked": 0,
     # the towers and their training
-    "seed": 0, "width": 64, "window": 20, "pooling": "mean", "decay": 0.0, "hidden": 128, "item_hidden": 0, "content": 0,
-    "labels": 0, "batch": 1024, "temperature": 0.1, "lr": 1e-3, "item_lr": 0.03, "patience": 8,
+    "seed": 0, "width": 64, "window": 20, "pooling": "mean", "decay": 0.0, "hidden": 128, "item_hidden": 0,
+    "content": 0, "labels": 0, "batch": 1024, "temperature": 0.1, "lr": 1e-3, "item_lr": 0.03, "patience": 8,
     "epochs": 0.0, "steps": 0.0, "encoded": 0.0, "seconds": 0.0,
     # who is a negative
     "sampler": "in_batch_logq", "n": 10, "eta": 0.0, "correct_positive": 1, "bank": 8192, "candidates": 32, "top": 1,

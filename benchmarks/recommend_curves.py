@@ -88,8 +88,10 @@ def curves(data: str) -> dict[str, Points]:
         },
     }
     seen = named[BASE] | ({"temperature": 0.1} if data in LONG else {})
-    found["window"] = {f"mean of {events}": seen | {"window": events} for events in (5, 10, 20, 50, 200)}
-    found["window"] |= {f"200, decay {decay:g}": seen | {"window": 200, "decay": decay} for decay in (0.5, 1.0, 1.5)}
+    found["window"] = {f"mean of {events}": seen | {"window": events, "decay": 0.0} for events in (5, 10, 20, 50, 200)}
+    if DATA[data] != "k_out":  # which draws histories in no order
+        decays = (0.5, 1.0, 1.5)
+        found["window"] |= {f"200, decay {decay:g}": seen | {"window": 200, "decay": decay} for decay in decays}
     if data == "shop":
         found["catalogue"] = {
             f"{items:,} items, {users:,} users: {name}": named[name]
