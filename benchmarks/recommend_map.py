@@ -49,7 +49,7 @@ SHOWN = (
     (THREE, BASE),
     (THREE_RANDOM, BASE),
 )
-WINDOWS = {**SETS, "ml100k": "MovieLens-100K"}
+WINDOWS = ("beauty", "instruments", "retail_last", "ml100k", "ml1m", "retail")
 
 
 def read(name: str) -> dict[str, Any]:
@@ -82,9 +82,12 @@ def windows() -> list[str]:
     """How much of a history."""
     found = {data: read(f"recommend_curves_{data}")["curves"]["window"] for data in WINDOWS}
     return [
-        f"| {point} | {' | '.join(f'{found[data][point][FIGURE]:.3f}' for data in WINDOWS)} |"
-        for point in found["ml1m"]
+        f"| {point} | {' | '.join(_both(found[data].get(point)) for data in WINDOWS)} |" for point in found["beauty"]
     ]
+
+
+def _both(point: dict[str, Any] | None) -> str:
+    return "" if point is None else f"{point['recall@50']:.3f} / {point['recall@200']:.3f}"
 
 
 def main() -> None:

@@ -57,6 +57,8 @@ def work(workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
         **{name: found.facts[name] for name in kept},
         "weights": file_fingerprint(workspace / BEST / "model.safetensors"),
         "width": chosen.width,
+        "window": found.model.settings.window,
+        "decay": found.model.settings.decay,
         "parameters": sum(value.numel() for value in found.model.parameters()) + found.model.table.weight.numel(),
     }
 
