@@ -27,7 +27,7 @@ from recommend_plan import (
 )
 
 PAGE = Path(__file__).parents[1] / "docs" / "negatives.md"
-SETS = {"beauty": "Beauty", "instruments": "Instruments", "ml1m": "MovieLens-1M", "retail": "Online Retail"}
+SETS = ("beauty_recent", "instruments_recent", "retail_last", "retail", "ml1m")
 FIGURE = "recall@200"
 GAINS = {  # what a row says: (arm, over which)
     "ESANS as told, over 10 uniform": (LITERAL, UNIFORM),

@@ -5,12 +5,14 @@ from typing import Any
 from common import result
 
 STUDIES = {
-    "beauty": "Amazon Beauty, each user's last item",
-    "instruments": "Amazon Musical Instruments, each user's last item",
-    "ml1m": "MovieLens-1M, ten items a user",
+    "beauty": "Amazon Beauty, each user's last item, the user tower sees the mean of 20",
+    "instruments": "Amazon Musical Instruments, each user's last item, the user tower sees the mean of 20",
+    "beauty_recent": "Amazon Beauty, the user tower sees 200 items, the k-th last weighs 1 / k",
+    "instruments_recent": "Amazon Musical Instruments, the user tower sees 200 items, the k-th last weighs 1 / k",
+    "ml1m": "MovieLens-1M, ten items a user, the user tower sees the mean of 200, two epochs",
     "ml100k": "MovieLens-100K, each user's last item",
-    "retail": "UCI Online Retail, cut in time",
-    "retail_last": "UCI Online Retail, each user's last item",
+    "retail": "UCI Online Retail, cut in time, the user tower sees the mean of 200",
+    "retail_last": "UCI Online Retail, each user's last item, the user tower sees 200 items, the k-th last weighs 1 / k",
     "shop": "the generated shop (simulated)",
 }
 BAR = "against in-batch + logQ"
@@ -62,7 +64,7 @@ def _curves(name: str) -> str:
     if (found := result(f"recommend_curves_{name}")) is None:
         return ""
     lines = [
-        f"\n## Curves: {STUDIES[name]}\n",
+        f"\n## Curves: {STUDIES[name].partition(', the user tower')[0]}\n",
         f"`{found['command']}`: the recipe as told with one thing changed, or what the point says; temperature "
         f"{found['temperature']:g} (`window` of long histories: 0.1), no trials. `encoded` leaves out what a sampler scores only to choose.\n",
         "| curve | point (seeds) | recall@50 | recall@200 | NDCG@50 | tail recall@200 | steps | CPU-s | encoded |",
