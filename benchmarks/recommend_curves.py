@@ -131,6 +131,8 @@ def summary(data: str, seeds: list[int]) -> dict[str, Any]:
             }
             if curve == "catalogue":
                 found[curve][label]["over"] = over(data, points, label, seeds)
+        if 2 * len(found.get(curve, ())) < len(points):
+            found.pop(curve, None)  # it was not run: these are points that other curves and studies share with it
     return found
 
 

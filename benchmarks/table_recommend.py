@@ -65,7 +65,7 @@ def _curves(name: str) -> str:
         return ""
     lines = [
         f"\n## Curves: {STUDIES[name].partition(', the user tower')[0]}\n",
-        f"`{found['command']}`: the recipe as told with one thing changed, or what the point says; temperature "
+        f"`recommend_curves.py {name} curve={','.join(found['curves'])}`: the recipe as told with one thing changed, or what the point says; temperature "
         f"{found['temperature']:g} (`window` of long histories: 0.1), no trials. `encoded` leaves out what a sampler scores only to choose.\n",
         "| curve | point (seeds) | recall@50 | recall@200 | NDCG@50 | tail recall@200 | steps | CPU-s | encoded |",
         "|---|---|---|---|---|---|---|---|---|",

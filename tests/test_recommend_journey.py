@@ -28,6 +28,7 @@ from motherlode.workspace import Workspace
 QUICK = [
     "journey=recommend", "data.items=300", "data.users=250", "views.epochs=4", "recommend.batch=32",
     "recommend.budget=4", "recommend.sampler=in_batch_logq+semantic", "evaluate.resamples=200",
+    "recommend.window=4",  # shorter than histories are
 ]  # fmt: skip
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MOTHERLODE_DATA": ""}
 

@@ -148,7 +148,7 @@ class UserItemTwoTower(nn.Module):
 
     @torch.no_grad()
     def encode_users(self, histories: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Unit vectors of users, float32 [Q, d], from item rows [Q, window], oldest first, -1 behind them."""
+        """Unit vectors of users, float32 [Q, d], from item rows [Q, W <= window], oldest first, -1 behind."""
         with _evaluating(self):
             return np.concatenate([self._encode_users(part) for part in _parts(histories)])
 
